@@ -1,0 +1,172 @@
+/*
+** Workers sleep on a condition variable after a short bounded spin; a job is a counter of chunks that everybody takes
+** from. After fork() the child has no workers: the pool starts new ones at its next use.
+*/
+#define _GNU_SOURCE
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum { SPIN = 2000 }; /* polls before a worker goes to sleep, some tens of microseconds */
+
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t wake, idle;
+  pthread_t thread[CVL_MAX_THREADS];
+  int started;             /* workers alive, the caller not counted */
+  int wanted;              /* threads to use, 0 before the first question */
+  bool stopping;
+  atomic_uint generation;  /* one more for each job */
+  cvl_body *body;          /* the job, valid while `busy` or the caller is in it */
+  void *context;
+  int64_t chunks;
+  atomic_llong next;
+  int helpers;             /* workers that may still join the present job */
+  int busy;                /* workers inside the present job */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .idle = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local bool inside; /* this thread is running a body */
+static pthread_mutex_t caller = PTHREAD_MUTEX_INITIALIZER; /* one job at a time */
+
+static void take_chunks(cvl_body *body, void *context, int64_t chunks, int worker) {
+  int64_t i;
+  inside = true;
+  while ((i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < chunks)
+    body(context, i, worker);
+  inside = false;
+}
+
+static void *work(void *arg) {
+  int worker = (int)(intptr_t)arg;
+  unsigned seen = 0;
+  for (;;) {
+    for (int i = 0; i < SPIN && atomic_load(&pool.generation) == seen; i++) __builtin_ia32_pause();
+    pthread_mutex_lock(&pool.lock);
+    while (atomic_load(&pool.generation) == seen && !pool.stopping)
+      pthread_cond_wait(&pool.wake, &pool.lock);
+    if (pool.stopping) break;
+    seen = atomic_load(&pool.generation);
+    if (pool.helpers == 0) { /* woken for a job that is over or full */
+      pthread_mutex_unlock(&pool.lock);
+      continue;
+    }
+    pool.helpers--;
+    pool.busy++;
+    cvl_body *body = pool.body;
+    void *context = pool.context;
+    int64_t chunks = pool.chunks;
+    pthread_mutex_unlock(&pool.lock);
+    take_chunks(body, context, chunks, worker);
+    pthread_mutex_lock(&pool.lock);
+    if (--pool.busy == 0) pthread_cond_signal(&pool.idle);
+    pthread_mutex_unlock(&pool.lock);
+  }
+  pthread_mutex_unlock(&pool.lock);
+  return NULL;
+}
+
+/* The child of a fork has only the forking thread: forget the workers, and the locks they may have held. */
+static void after_fork(void) {
+  pthread_mutex_init(&pool.lock, NULL);
+  pthread_cond_init(&pool.wake, NULL);
+  pthread_cond_init(&pool.idle, NULL);
+  pthread_mutex_init(&caller, NULL);
+  pool.started = pool.busy = pool.helpers = 0;
+}
+
+static int default_threads(void) {
+  const char *s = getenv("CONVLUA_THREADS");
+  long n = s != NULL ? strtol(s, NULL, 10) : 0;
+  cpu_set_t cores;
+  if (n <= 0) n = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return n > CVL_MAX_THREADS ? CVL_MAX_THREADS : (int)n;
+}
+
+int cvl_threads(void) {
+  if (pool.wanted == 0) pool.wanted = default_threads();
+  return pool.wanted;
+}
+
+static void stop(void) {
+  pthread_mutex_lock(&pool.lock);
+  pool.stopping = true;
+  pthread_cond_broadcast(&pool.wake);
+  pthread_mutex_unlock(&pool.lock);
+  for (int i = 0; i < pool.started; i++) pthread_join(pool.thread[i], NULL);
+  pool.started = 0;
+  pool.stopping = false;
+}
+
+void cvl_set_threads(int n) {
+  pthread_mutex_lock(&caller);
+  n = n < 1 ? 1 : n > CVL_MAX_THREADS ? CVL_MAX_THREADS : n;
+  if (pool.started > n - 1) stop();
+  pool.wanted = n;
+  pthread_mutex_unlock(&caller);
+}
+
+/* Too few workers because the system gave none is not an error: the caller does the work itself. */
+static void start(int workers) {
+  static bool registered;
+  static pthread_attr_t attributes;
+  if (!registered) {
+    pthread_atfork(NULL, NULL, after_fork);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    registered = true;
+  }
+  while (pool.started < workers && pthread_create(&pool.thread[pool.started], &attributes, work,
+                                                  (void *)(intptr_t)(pool.started + 1)) == 0)
+    pool.started++;
+}
+
+void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
+  int helpers = (int)(chunks < cvl_threads() ? chunks : cvl_threads()) - 1;
+  if (helpers <= 0 || inside || pthread_mutex_trylock(&caller) != 0) {
+    for (int64_t i = 0; i < chunks; i++) body(context, i, 0);
+    return;
+  }
+  start(cvl_threads() - 1);
+  pthread_mutex_lock(&pool.lock);
+  pool.body = body;
+  pool.context = context;
+  pool.chunks = chunks;
+  pool.helpers = helpers < pool.started ? helpers : pool.started;
+  atomic_store(&pool.next, 0);
+  atomic_fetch_add(&pool.generation, 1);
+  pthread_cond_broadcast(&pool.wake);
+  pthread_mutex_unlock(&pool.lock);
+  take_chunks(body, context, chunks, 0);
+  pthread_mutex_lock(&pool.lock);
+  pool.helpers = 0;
+  while (pool.busy > 0) pthread_cond_wait(&pool.idle, &pool.lock);
+  pthread_mutex_unlock(&pool.lock);
+  pthread_mutex_unlock(&caller);
+}
+
+typedef struct {
+  cvl_range_body *body;
+  void *context;
+  int64_t n, size;
+} range;
+
+static void run_range(void *context, int64_t chunk, int worker) {
+  const range *r = context;
+  int64_t first = chunk * r->size;
+  (void)worker;
+  r->body(r->context, first, first + r->size < r->n ? first + r->size : r->n);
+}
+
+void cvl_parallel_range(int64_t n, int64_t grain, cvl_range_body *body, void *context) {
+  enum { MOST_CHUNKS = 64 };
+  range r = {body, context, n, grain < 1 ? 1 : grain};
+  if (n <= 0) return;
+  if (n / r.size > MOST_CHUNKS) r.size = (n + MOST_CHUNKS - 1) / MOST_CHUNKS;
+  cvl_parallel((n + r.size - 1) / r.size, run_range, &r);
+}

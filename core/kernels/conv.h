@@ -1,0 +1,27 @@
+/*
+** Convolution, channels last, float32: forward and both backward passes, 1 to 3 spatial axes, groups, dilation,
+** asymmetric padding. The planner in conv.c picks an algorithm per problem, from sizes alone.
+**   x {N, in[0..2], C}   w {filter[0..2], C/groups, K}   y {N, out[0..2], K}      axes that are not there have size 1
+** Cross-correlation: y[n,o,k] = sum over taps f and channels c of x[n, o*stride + f*dilation - before, c] * w[f, c, k].
+*/
+#ifndef CVL_KERNELS_CONV_H
+#define CVL_KERNELS_CONV_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct cvl_conv {
+  int64_t N, C, K, groups;
+  int64_t in[3], filter[3], out[3]; /* depth, height, width */
+  int64_t stride[3], dilation[3];
+  int64_t before[3]; /* zeros before the first input of an axis; those after follow from `out` */
+} cvl_conv;
+
+/* All tensors dense. The result is written, not added to. `bias` {K} or NULL. CVL_ENOMEM when scratch cannot be had.
+** Bits do not depend on the number of threads. */
+int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y, cvl_err *e);
+int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx, cvl_err *e);
+int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw, cvl_err *e);
+
+#endif

@@ -2,7 +2,6 @@
 ** Workers sleep on a condition variable after a short bounded spin; a job is a counter of chunks that everybody takes
 ** from. After fork() the child has no workers: the pool starts new ones at its next use.
 */
-#define _GNU_SOURCE
 #include "base/pool.h"
 
 #include <pthread.h>

@@ -20,8 +20,11 @@ typedef struct cvl_conv {
 
 /* All tensors dense. The result is written, not added to. `bias` {K} or NULL. CVL_ENOMEM when scratch cannot be had.
 ** Bits do not depend on the number of threads. */
-int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y, cvl_err *e);
-int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx, cvl_err *e);
-int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw, cvl_err *e);
+int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
+                     cvl_err *e);
+int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+                           cvl_err *e);
+int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                             cvl_err *e);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct cvl_gemm {
   const float *a, *b;
   float *c;
   int64_t a_row, a_col, b_row, b_col, c_row;
-  bool accumulate; /* C += A B instead of C = A B */
+  bool accumulate;   /* C += A B instead of C = A B */
   const float *bias; /* {N} added to every row when not accumulating, or NULL */
 } cvl_gemm;
 

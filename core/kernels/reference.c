@@ -114,17 +114,20 @@ static void backward_filter(void *context, int64_t chunk, int worker) {
   }
 }
 
-void cvl_reference_conv_forward(const cvl_conv *p, const double *x, const double *w, const double *bias, double *y) {
+void cvl_reference_conv_forward(const cvl_conv *p, const double *x, const double *w,
+                                const double *bias, double *y) {
   job j = {p, x, w, bias, y};
   cvl_parallel(p->N * volume(p->out), forward, &j);
 }
 
-void cvl_reference_conv_backward_data(const cvl_conv *p, const double *gy, const double *w, double *gx) {
+void cvl_reference_conv_backward_data(const cvl_conv *p, const double *gy, const double *w,
+                                      double *gx) {
   job j = {p, gy, w, NULL, gx};
   cvl_parallel(p->N * volume(p->in), backward_data, &j);
 }
 
-void cvl_reference_conv_backward_filter(const cvl_conv *p, const double *x, const double *gy, double *gw) {
+void cvl_reference_conv_backward_filter(const cvl_conv *p, const double *x, const double *gy,
+                                        double *gw) {
   job j = {p, x, gy, NULL, gw};
   cvl_parallel(volume(p->filter) * (p->C / p->groups), backward_filter, &j);
 }

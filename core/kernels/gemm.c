@@ -1,0 +1,197 @@
+/*
+** B is packed once for everybody, in pieces of at most PIECE by PIECE; then the blocks of C are shared out. A block of A
+** is copied by the thread that needs it: by rows, or by columns when A is stored transposed, so that both are plain
+** copies. A product with a long sum and a small C is cut along the sum into parts that are added in order.
+*/
+#include "kernels/gemm.h"
+
+#include <string.h>
+
+#include "base/pool.h"
+#include "kernels/scratch.h"
+#include "kernels/tile.h"
+
+enum {
+  PIECE = 2048, /* of B, both ways */
+  TASKS = 32,   /* wanted at least, for balance */
+  GROUP = 4,    /* panels that a task should have at least, to be worth its copy of A */
+  PART = 2048,  /* sums in a part at least, when cut along the sum */
+  MOST_PARTS = 32
+};
+
+typedef struct {
+  const cvl_gemm *g;
+  const cvl_tile *tile;
+  bool by_columns;
+  int64_t block_m, row_blocks;
+  int64_t k0, k1, n0, n1; /* the piece of B */
+  int64_t panels, group;  /* panels of the piece, panels of a task */
+  float *packed, *blocks;
+} job;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static void pack(void *context, int64_t panel, int worker) {
+  const job *j = context;
+  const cvl_gemm *g = j->g;
+  (void)worker;
+  cvl_pack_panels(g->b + j->k0 * g->b_row + j->n0 * g->b_col, g->b_row, g->b_col, j->k1 - j->k0,
+                  j->n1 - j->n0, j->tile->nr, panel, panel + 1, j->packed);
+}
+
+/* Rows [i0, i0 + m) and sums [k0, k0 + k) of A, and zeros up to a whole tile. */
+static void copy_a(const job *j, int64_t i0, int64_t m, int64_t k0, int64_t k, float *block) {
+  const cvl_gemm *g = j->g;
+  const float *a = g->a + i0 * g->a_row + k0 * g->a_col;
+  int64_t whole = ceil_div(m, j->tile->mr) * j->tile->mr;
+  if (j->by_columns) {
+    for (int64_t q = 0; q < k; q++, block += CVL_BLOCK_ROW) {
+      memcpy(block, a + q * g->a_col, (size_t)m * sizeof *block);
+      memset(block + m, 0, (size_t)(whole - m) * sizeof *block);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < m; i++, block += CVL_BLOCK_ROW)
+    if (g->a_col == 1)
+      memcpy(block, a + i * g->a_row, (size_t)k * sizeof *block);
+    else
+      for (int64_t q = 0; q < k; q++) block[q] = a[i * g->a_row + q * g->a_col];
+  for (int64_t i = m; i < whole; i++, block += CVL_BLOCK_ROW)
+    memset(block, 0, (size_t)k * sizeof *block);
+}
+
+static void run_block(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_gemm *g = j->g;
+  int64_t i0 = chunk % j->row_blocks * j->block_m, m = min(j->block_m, g->M - i0);
+  int64_t panel = chunk / j->row_blocks * j->group, n = j->n0 + panel * j->tile->nr;
+  int64_t panel_size = (j->k1 - j->k0) * j->tile->nr;
+  float *a = j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS, *row[CVL_BLOCK_ROW];
+  for (int64_t i = 0; i < m; i++) row[i] = g->c + (i0 + i) * g->c_row + n;
+  for (int64_t k = j->k0; k < j->k1; k += CVL_BLOCK_K) {
+    int64_t count = min(CVL_BLOCK_K, j->k1 - k);
+    cvl_stretch stretch = {j->packed + panel * panel_size + (k - j->k0) * j->tile->nr, count};
+    copy_a(j, i0, m, k, count, a);
+    cvl_block_run(j->tile, &(cvl_block){.a = a,
+                                        .by_columns = j->by_columns,
+                                        .rows = m,
+                                        .columns = min(j->n1 - n, j->group * j->tile->nr),
+                                        .row = row,
+                                        .panel_size = panel_size,
+                                        .stretch = &stretch,
+                                        .stretches = 1,
+                                        .add = g->accumulate || k > 0,
+                                        .bias = g->bias != NULL ? g->bias + n : NULL});
+  }
+}
+
+/* K == 0: an empty sum. */
+static void clear(const cvl_gemm *g) {
+  if (g->accumulate) return;
+  for (int64_t i = 0; i < g->M; i++)
+    for (int64_t j = 0; j < g->N; j++) g->c[i * g->c_row + j] = g->bias != NULL ? g->bias[j] : 0;
+}
+
+/* The job without its piece of B. */
+static job plan(const cvl_gemm *g) {
+  job j = {.g = g, .tile = cvl_tile_used(), .by_columns = g->a_row == 1 && g->a_col != 1};
+  j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
+  j.row_blocks = ceil_div(g->M, j.block_m);
+  return j;
+}
+
+static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
+  int64_t groups = min(ceil_div(TASKS, j->row_blocks), ceil_div(panels, GROUP));
+  *group = ceil_div(panels, groups);
+  return j->row_blocks * ceil_div(panels, *group);
+}
+
+/* The whole product with room for `workers` blocks of A: cvl_threads(), or 1 from within a parallel body. */
+static int product(const cvl_gemm *g, int workers, cvl_err *e) {
+  job j = plan(g);
+  int64_t k_piece = min(g->K, PIECE), n_piece = ceil_div(min(g->N, PIECE), j.tile->nr) * j.tile->nr;
+  int rc = -1;
+  if (g->M == 0 || g->N == 0) return 0;
+  if (g->K == 0) {
+    clear(g);
+    return 0;
+  }
+  if ((j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
+  if ((j.blocks = cvl_scratch_take((int64_t)workers * CVL_BLOCK_FLOATS, e)) == NULL) goto done;
+  for (j.n0 = 0; j.n0 < g->N; j.n0 = j.n1) {
+    j.n1 = min(j.n0 + PIECE, g->N);
+    j.panels = ceil_div(j.n1 - j.n0, j.tile->nr);
+    for (j.k0 = 0; j.k0 < g->K; j.k0 = j.k1) {
+      j.k1 = min(j.k0 + PIECE, g->K);
+      cvl_parallel(j.panels, pack, &j);
+      cvl_parallel(tasks_of(&j, j.panels, &j.group), run_block, &j);
+    }
+  }
+  rc = 0;
+done:
+  cvl_scratch_give(j.packed);
+  cvl_scratch_give(j.blocks);
+  return rc;
+}
+
+/* Cut along the sum: part p goes to its own {M, N}, except part 0, which goes to C itself. */
+typedef struct {
+  const cvl_gemm *g;
+  int64_t parts;
+  float *sums; /* {parts - 1, M, N} */
+  cvl_err *errors;
+} cut;
+
+static void run_part(void *context, int64_t part, int worker) {
+  const cut *c = context;
+  cvl_gemm g = *c->g;
+  int64_t size = ceil_div(ceil_div(g.K, c->parts), CVL_BLOCK_K) * CVL_BLOCK_K,
+          first = min(part * size, g.K);
+  (void)worker;
+  g.a += first * g.a_col;
+  g.b += first * g.b_row;
+  g.K = min(size, g.K - first);
+  if (part > 0) {
+    g.c = c->sums + (part - 1) * g.M * g.N;
+    g.c_row = g.N;
+    g.accumulate = false;
+    g.bias = NULL;
+  }
+  product(&g, 1, &c->errors[part]);
+}
+
+static void add_parts(void *context, int64_t first, int64_t last) {
+  const cut *c = context;
+  const cvl_gemm *g = c->g;
+  for (int64_t i = first; i < last; i++)
+    for (int64_t part = 1; part < c->parts; part++) {
+      const float *from = c->sums + ((part - 1) * g->M + i) * g->N;
+      float *to = g->c + i * g->c_row;
+      for (int64_t k = 0; k < g->N; k++) to[k] += from[k];
+    }
+}
+
+static int product_in_parts(const cvl_gemm *g, int64_t parts, cvl_err *e) {
+  cvl_err errors[MOST_PARTS];
+  cut c = {g, parts, cvl_scratch_take((parts - 1) * g->M * g->N, e), errors};
+  if (c.sums == NULL) return -1;
+  for (int64_t i = 0; i < parts; i++) errors[i].code = CVL_OK;
+  cvl_parallel(parts, run_part, &c);
+  for (int64_t i = 0; i < parts; i++)
+    if (errors[i].code != CVL_OK) {
+      cvl_scratch_give(c.sums);
+      return cvl_fail(e, errors[i].code, errors[i].arg, "%s", errors[i].msg);
+    }
+  cvl_parallel_range(g->M, 1 + (1 << 14) / (g->N * parts), add_parts, &c);
+  cvl_scratch_give(c.sums);
+  return 0;
+}
+
+int cvl_sgemm(const cvl_gemm *g, cvl_err *e) {
+  job j = plan(g);
+  int64_t group, panels = ceil_div(min(g->N, PIECE), j.tile->nr);
+  if (g->M > 0 && g->N > 0 && g->K >= 2 * PART && tasks_of(&j, panels, &group) < TASKS / 4)
+    return product_in_parts(g, min(g->K / PART, MOST_PARTS), e);
+  return product(g, cvl_threads(), e);
+}

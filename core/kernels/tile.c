@@ -1,0 +1,84 @@
+#include "kernels/tile.h"
+
+#include <string.h>
+
+#include "kernels/isa.h"
+
+const cvl_tile *cvl_tile_used(void) {
+#if defined(__x86_64__)
+  switch (cvl_isa_used()) {
+  case CVL_ISA_AVX512:
+    return &cvl_tile_avx512;
+  case CVL_ISA_AVX2:
+    return &cvl_tile_avx2;
+  default:
+    break;
+  }
+#endif
+  return &cvl_tile_baseline;
+}
+
+/* A tile that sticks out of C is made aside, and the part that counts is copied or added. */
+static void run_edge(const cvl_tile *tile, const cvl_block *b, const cvl_stretch *stretch,
+                     const float *a, int64_t i0, int64_t j0, const float *first) {
+  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
+  int64_t rows = b->rows - i0 < tile->mr ? b->rows - i0 : tile->mr;
+  int64_t columns = b->columns - j0 < tile->nr ? b->columns - j0 : tile->nr;
+  for (int i = 0; i < tile->mr; i++) row[i] = c[i];
+  (b->by_columns ? tile->by_columns : tile->by_rows)(stretch, b->stretches, a, row, false, first);
+  for (int64_t i = 0; i < rows; i++) {
+    float *y = b->row[i0 + i] + j0;
+    if (b->add)
+      for (int64_t j = 0; j < columns; j++) y[j] += c[i][j];
+    else
+      for (int64_t j = 0; j < columns; j++) y[j] = c[i][j];
+  }
+}
+
+void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
+  enum { MOST = 64 };
+  cvl_stretch moved[MOST];
+  float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
+  int64_t a_step = b->by_columns ? tile->mr : (int64_t)tile->mr * CVL_BLOCK_ROW;
+  for (int64_t j = 0; j < b->columns; j += tile->nr) {
+    bool whole = b->columns - j >= tile->nr;
+    const float *a = b->a, *first = b->add || b->bias == NULL ? NULL : b->bias + j;
+    for (int s = 0; s < b->stretches; s++) {
+      moved[s] = b->stretch[s];
+      moved[s].b += j / tile->nr * b->panel_size;
+    }
+    if (first != NULL && !whole) {
+      memset(padded, 0, sizeof padded);
+      memcpy(padded, first, (size_t)(b->columns - j) * sizeof *padded);
+      first = padded;
+    }
+    for (int64_t i = 0; i < b->rows; i += tile->mr, a += a_step) {
+      if (!whole || b->rows - i < tile->mr) {
+        run_edge(tile, b, moved, a, i, j, first);
+        continue;
+      }
+      for (int r = 0; r < tile->mr; r++) row[r] = b->row[i + r] + j;
+      (b->by_columns ? tile->by_columns : tile->by_rows)(moved, b->stretches, a, row, b->add,
+                                                         first);
+    }
+  }
+}
+
+void cvl_pack_panels(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
+                     int64_t first, int64_t last, float *out) {
+  for (int64_t p = first; p < last; p++) {
+    const float *from = b + p * nr * column;
+    float *to = out + p * K * nr;
+    int64_t n = N - p * nr < nr ? N - p * nr : nr;
+    if (n < nr) memset(to, 0, (size_t)(K * nr) * sizeof *to);
+    if (column == 1 && n == nr)
+      for (int64_t k = 0; k < K; k++) memcpy(to + k * nr, from + k * row, (size_t)nr * sizeof *to);
+    else if (column == 1)
+      for (int64_t k = 0; k < K; k++) memcpy(to + k * nr, from + k * row, (size_t)n * sizeof *to);
+    else /* in pieces, so that the lines written stay in the first-level cache until they are full */
+      for (int64_t k0 = 0; k0 < K; k0 += 128)
+        for (int64_t j = 0; j < n; j++)
+          for (int64_t k = k0; k < K && k < k0 + 128; k++)
+            to[k * nr + j] = from[k * row + j * column];
+  }
+}

@@ -1,0 +1,68 @@
+/*
+** The micro-kernels under gemm.c and implicit_gemm.c: a tile of C, `mr` rows by `nr` columns, held in registers while its
+** sums are made. A is a block of 4-byte rows at a fixed distance, so that every address is one register and a constant;
+** B is packed in panels of `nr` columns, {K, nr} dense.
+*/
+#ifndef CVL_KERNELS_TILE_H
+#define CVL_KERNELS_TILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+  CVL_BLOCK_K =
+      256, /* sums at a time: a panel of B of this length stays in the first-level cache */
+  CVL_BLOCK_ROW =
+      272, /* floats from one row of a block of A to the next: not a multiple of 1 KiB, where rows would
+                             compete for the same cache sets; at least CVL_BLOCK_K + 12 */
+  CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
+  CVL_BLOCK_M_COLUMNS = 252, /* and by columns; multiples of every `mr` */
+  CVL_TILE_MAX_ROWS = 12,    /* largest `mr` */
+  CVL_TILE_MAX_COLUMNS = 32,
+  CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A of either kind */
+};
+
+/* A stretch of a panel: `count` consecutive sums. The A block holds the stretches of a list one after the other. */
+typedef struct cvl_stretch {
+  const float *b; /* within the panel */
+  int64_t count;
+} cvl_stretch;
+
+typedef struct cvl_tile {
+  int mr, nr;
+  /* row[i][j] = (add ? row[i][j] : first[j]) + sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr;
+  ** first == NULL stands for zeros. by_rows: a(i, k) = a[i * CVL_BLOCK_ROW + k]; by_columns: a[k * CVL_BLOCK_ROW + i]. */
+  void (*by_rows)(const cvl_stretch *s, int stretches, const float *a, float *const *row, bool add,
+                  const float *first);
+  void (*by_columns)(const cvl_stretch *s, int stretches, const float *a, float *const *row,
+                     bool add, const float *first);
+} cvl_tile;
+
+extern const cvl_tile cvl_tile_baseline, cvl_tile_avx2, cvl_tile_avx512;
+const cvl_tile *cvl_tile_used(void);
+
+/*
+** A block of C, {rows, columns}, row i at row[i], from one block of A and packed panels of B.
+** The block of A is read in whole tiles: what lies beyond `rows` must be numbers, their sums are dropped.
+** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0.
+*/
+typedef struct cvl_block {
+  const float *a;
+  bool by_columns;
+  int64_t rows, columns;
+  float *const *row;
+  int64_t panel_size;
+  const cvl_stretch *stretch;
+  int stretches;
+  bool add;          /* to what the rows hold */
+  const float *bias; /* {columns}, where the sums start when not adding, or NULL */
+} cvl_block;
+
+void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
+
+/* B {K, N} with any strides into panels [first, last): panel p, element (k, j) at out[p * K * nr + k * nr + j], zeros
+** where p * nr + j >= N. */
+void cvl_pack_panels(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
+                     int64_t first, int64_t last, float *out);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+** Vectors of floats as wide as the instructions that this file is compiled for, in GCC's vector extensions. Included by
+** the *_isa.c files only: each is compiled once per ISA, with -DCVL_ISA_SUFFIX=_avx2 and the like.
+*/
+#ifndef CVL_KERNELS_VECTOR_H
+#define CVL_KERNELS_VECTOR_H
+
+#include <stdint.h>
+
+#ifndef CVL_ISA_SUFFIX
+#error "compile with -DCVL_ISA_SUFFIX=_baseline, _avx2 or _avx512"
+#endif
+
+#ifndef CVL_LANES
+#if defined(__AVX512F__)
+#define CVL_LANES 16
+#elif defined(__AVX__)
+#define CVL_LANES 8
+#else
+#define CVL_LANES 4
+#endif
+#endif
+
+enum { LANES = CVL_LANES };
+
+typedef float vec __attribute__((vector_size(CVL_LANES * 4)));
+typedef float vec_u
+    __attribute__((vector_size(CVL_LANES * 4), aligned(4), may_alias)); /* at any address */
+typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
+
+#define CVL_JOIN_(a, b)    a##b
+#define CVL_JOIN(a, b)     CVL_JOIN_(a, b)
+#define CVL_ISA_NAME(name) CVL_JOIN(name, CVL_ISA_SUFFIX)
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vec load(const float *p) { return *(const vec_u *)p; }
+INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
+INLINE vec splat(float x) { return x - (vec){0}; }
+
+/* The first n < LANES floats; the rest is zero. */
+INLINE vec load_part(const float *p, int64_t n) {
+  vec v = {0};
+  for (int64_t i = 0; i < n; i++) v[i] = p[i];
+  return v;
+}
+INLINE void store_part(float *p, vec v, int64_t n) {
+  for (int64_t i = 0; i < n; i++) p[i] = v[i];
+}
+
+#endif

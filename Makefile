@@ -121,11 +121,11 @@ $(BUILD)/objects: FORCE # a source that is gone must leave the library too
 	@echo '$(CORE_O)' | { $(UPDATE); }
 
 $(GEN)/op_list.h: FORCE
-	@sed -n 's/^CVL_OP(\([A-Za-z0-9_]*\).*/X(\1)/p' $(OP_C) /dev/null | sort | { $(UPDATE); }
+	@sed -n 's/^CVL_OP(\([A-Za-z0-9_]*\).*/X(\1)/p' $(OP_C) /dev/null | LC_ALL=C sort | { $(UPDATE); }
 
 $(GEN)/layer_list.h: FORCE
 	@sed -n 's/^CVL_LAYER(\([A-Za-z0-9_]*\).*/X(\1)/p' $(sort $(wildcard core/layers/*.c)) \
-	  /dev/null | sort | { $(UPDATE); }
+	  /dev/null | LC_ALL=C sort | { $(UPDATE); }
 
 $(GEN)/embedded.c: scripts/embed.sh $(EMBEDDED) FORCE
 	@sh scripts/embed.sh $(EMBEDDED) | { $(UPDATE); }

@@ -39,7 +39,7 @@ local function difference(a, b, tolerance, where)
   end
   if a == b or (a ~= a and b ~= b) then return nil end
   if math.abs(a - b) <= tolerance * math.max(1, math.abs(b)) then return nil end
-  return ("%s is %.9g in the first and %.9g in the second; that is %.3g apart, allowed is %g"):format(
+  return ("%s is %.9g in the first and %.9g in the second: %.3g apart, %g is allowed"):format(
     where, a, b, math.abs(a - b), tolerance)
 end
 

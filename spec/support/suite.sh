@@ -1,8 +1,9 @@
 #!/bin/sh
 # usage: suite.sh CONVLUA SPEC...
-# Runs each spec file in a process of its own, so that a crash costs one file, two at a time or as JOBS says.
-# Ends with "N passed, N failed" (and ", N skipped") alone on a line; exit status 1 when anything failed.
-# TIMEOUT: seconds that one file may take.
+# Runs each spec file in a process of its own, so that a crash costs one file; JOBS (2) at a time.
+# Ends with "N passed, N failed" (and ", N skipped") alone on a line; status 1 when any failed.
+# TIMEOUT: seconds that one file may take. VERBOSE=1: every test is named.
+# The specs find the build folder in BUILD.
 set -u
 
 if [ "${1:-}" = --one ]; then # convlua, counts, spec: one file; its output appears at once when it is done
@@ -43,6 +44,8 @@ fi
 
 convlua=$1
 shift
+BUILD=$(dirname "$convlua")
+export BUILD
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
 [ $# -gt 0 ] && printf '%s\n' "$@" | xargs -P "${JOBS:-2}" -n 1 sh "$0" --one "$convlua" "$counts"

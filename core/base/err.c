@@ -23,14 +23,13 @@ int cvl_fail_memory(cvl_err *e, long long bytes) {
 }
 
 int cvl_err_prefix(cvl_err *e, const char *fmt, ...) {
-  char msg[sizeof e->msg];
+  char prefix[160], rest[sizeof e->msg];
   va_list ap;
-  int n;
   if (e == NULL) return -1;
   va_start(ap, fmt);
-  n = vsnprintf(msg, sizeof msg, fmt, ap);
+  vsnprintf(prefix, sizeof prefix, fmt, ap);
   va_end(ap);
-  if (n >= 0 && (size_t)n < sizeof msg) snprintf(msg + n, sizeof msg - (size_t)n, ": %s", e->msg);
-  memcpy(e->msg, msg, sizeof msg);
+  memcpy(rest, e->msg, sizeof rest);
+  snprintf(e->msg, sizeof e->msg, "%s: %.*s", prefix, (int)(sizeof e->msg - strlen(prefix) - 3), rest);
   return -1;
 }

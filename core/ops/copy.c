@@ -1,0 +1,77 @@
+/*
+** contiguous(x) -> y        y = x, dense; x itself when it is dense already
+** cast(x, dtype) -> y       y = x in another element type; to integers by truncation, to bool by x != 0
+*/
+/* CVL_EVERY_DTYPE */
+#include "ops/cast.h"
+#include "ops/elementwise.h"
+
+#ifndef CVL_DESCRIBE
+static int copy(cvl_args *a, cvl_tensor *y, cvl_err *e) { return cvl_tensor_copy(y, a->in[0], e); }
+CVL_KERNELS(contiguous, copy, NULL)
+
+#define CAST(to, convert)                                                                        \
+  static void to_##to(const cvl_loop *l, int64_t n, char *const *p) {                            \
+    for (int64_t i = 0; i < n; i++) {                                                            \
+      real x = CVL_AT(real, 1, i);                                                               \
+      CVL_AT(to, 0, i) = convert;                                                                \
+    }                                                                                            \
+  }
+#if CVL_FLOATING /* out of range is undefined in C: saturate, and NaN becomes 0 */
+#define WHOLE(type, low, high) (x >= (real)(high) ? (high) : x <= (real)(low) ? (low) : x == x ? (type)x : 0)
+#else
+#define WHOLE(type, low, high) (type)(x)
+#endif
+typedef uint8_t truth;
+CAST(float, (float)x)
+CAST(double, (double)x)
+CAST(int32_t, WHOLE(int32_t, INT32_MIN, INT32_MAX))
+CAST(int64_t, WHOLE(int64_t, INT64_MIN, INT64_MAX))
+CAST(uint8_t, WHOLE(uint8_t, 0, UINT8_MAX))
+CAST(truth, x != 0)
+
+static int cast(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  static cvl_row *const rows[CVL_DTYPE_COUNT] = {to_float,   to_double,  to_int32_t,
+                                                 to_int64_t, to_uint8_t, to_truth};
+  const cvl_tensor *operands[] = {y, a->in[0]};
+  cvl_loop l;
+  (void)e;
+  cvl_loop_init(&l, &y->shape, operands, 2);
+  cvl_loop_run(&l, rows[y->dtype]);
+  return 0;
+}
+CVL_KERNELS(cast, cast, NULL)
+#else
+#include "ops/call.h"
+
+static cvl_tensor *same(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+  (void)s, (void)a, (void)y, (void)i;
+  return gy;
+}
+
+CVL_OP(contiguous,
+  .doc = "contiguous(x) -> y\nA dense copy of x, in row-major order.",
+  .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .vjp = same,
+  CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"))
+
+static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
+  (void)e;
+  y->dtype = (cvl_dtype)((const cvl_cast_options *)a->options)->dtype;
+  return 0;
+}
+
+static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+  (void)y;
+  return cvl_cast(s, gy, a->in[i]->dtype);
+}
+
+CVL_OP(cast,
+  .doc = "cast(x, dtype) -> y\n"
+         "x in another element type: \"float32\", \"float64\", \"int32\", \"int64\", \"uint8\" or \"bool\". Integers are "
+         "truncated towards 0 and saturate; NaN becomes 0; bool is x ~= 0.",
+  .n_in = 1, .strided = true, .drops = CVL_DROP_ALL,
+  CVL_OPTIONS(cvl_cast_options, CVL_DTYPE(cvl_cast_options, dtype, CVL_REQUIRED, "the new element type")),
+  .shape = shape, .vjp = vjp,
+  CVL_SAMPLES("cast(randn{2, 3}, \"float64\")", "cast(randn{3}, \"float32\")"),
+  CVL_REJECTS({"cast(randn{2}, \"float8\")", "no element type 'float8'"}))
+#endif

@@ -1,0 +1,103 @@
+/*
+** Functions of one real number for op formulas. The float32 ones have no branches and no calls, so that the compiler
+** turns loops over them into vector code; the float64 ones, used for references and gradient checks, are libm's.
+*/
+#ifndef CVL_OPS_MATH_H
+#define CVL_OPS_MATH_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <tgmath.h>
+
+#define CVL_INLINE_ static inline __attribute__((always_inline, unused))
+
+CVL_INLINE_ float cvl_bits_to_f32(uint32_t u) {
+  float f;
+  memcpy(&f, &u, sizeof f);
+  return f;
+}
+
+CVL_INLINE_ uint32_t cvl_f32_to_bits(float f) {
+  uint32_t u;
+  memcpy(&u, &f, sizeof u);
+  return u;
+}
+
+/* e^x within 2 ulp. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7. Results below 2^-126
+** may be flushed to 0. */
+CVL_INLINE_ float cvl_exp_f32(float x) {
+  const float magic = 0x1.8p23f; /* adding it leaves the rounded integer in the low bits */
+  float c = x > 89.0f ? 89.0f : x, t, n, r, p;
+  int32_t k;
+  c = c < -104.0f ? -104.0f : c;
+  t = c * 0x1.715476p0f + magic;
+  k = (int32_t)(cvl_f32_to_bits(t) - cvl_f32_to_bits(magic));
+  n = t - magic;
+  r = c - n * 0x1.62e400p-1f; /* ln 2 in two parts, the first short enough to be exact times n */
+  r = r - n * 0x1.7f7d1cp-20f;
+  p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  /* 2^k in two factors: k may be 128, or below the exponents that normal numbers have */
+  p *= cvl_bits_to_f32((uint32_t)((k >> 1) + 127) << 23);
+  return p * cvl_bits_to_f32((uint32_t)(k - (k >> 1) + 127) << 23);
+}
+
+/* ln x within 2 ulp. x = 2^n m with m in [sqrt(1/2), sqrt(2)); ln m = 2 artanh(s), s = (m - 1) / (m + 1). */
+CVL_INLINE_ float cvl_log_f32(float x) {
+  int tiny = x < 0x1p-126f; /* subnormal, zero or negative */
+  uint32_t u = cvl_f32_to_bits(tiny ? x * 0x1p24f : x), v = u - 0x3f3504f3u;
+  int32_t k = (int32_t)v >> 23;
+  float n = (float)(k - (tiny ? 24 : 0)), m = cvl_bits_to_f32(u - ((uint32_t)k << 23));
+  float f = m - 1.0f, s = f / (m + 1.0f), q = s * s, p, y;
+  p = 2.0f / 11;
+  p = p * q + 2.0f / 9;
+  p = p * q + 2.0f / 7;
+  p = p * q + 2.0f / 5;
+  p = p * q + 2.0f / 3;
+  /* 2 s = f - s f, exact where it matters, near m = 1 */
+  y = n * 0x1.62e400p-1f + (f - (s * f - (s * q * p + n * 0x1.7f7d1cp-20f)));
+  y = x == INFINITY ? INFINITY : y;
+  y = x == 0.0f ? -INFINITY : y;
+  return x < 0.0f || x != x ? NAN : y;
+}
+
+/* tanh x: by its odd Taylor polynomial near 0, elsewhere from e^-2|x|, which never overflows. */
+CVL_INLINE_ float cvl_tanh_f32(float x) {
+  float a = fabsf(x), q = x * x, e = cvl_exp_f32(-2.0f * a), big = (1.0f - e) / (1.0f + e), p;
+  p = -929569.0f / 638512875;
+  p = p * q + 21844.0f / 6081075;
+  p = p * q - 1382.0f / 155925;
+  p = p * q + 62.0f / 2835;
+  p = p * q - 17.0f / 315;
+  p = p * q + 2.0f / 15;
+  p = p * q - 1.0f / 3;
+  return a < 0.5f ? x + x * q * p : copysignf(big, x);
+}
+
+CVL_INLINE_ float cvl_sigmoid_f32(float x) {
+  float e = cvl_exp_f32(-fabsf(x)), y = 1.0f / (1.0f + e);
+  return x >= 0 ? y : e * y;
+}
+
+CVL_INLINE_ double cvl_sigmoid_f64(double x) {
+  double e = (exp)(-fabs(x)), y = 1 / (1 + e);
+  return x >= 0 ? y : e * y;
+}
+
+/* The ones that formulas call, for `real`. Integer kernels that need them are never made. */
+CVL_INLINE_ double cvl_exp_f64(double x) { return (exp)(x); }
+CVL_INLINE_ double cvl_log_f64(double x) { return (log)(x); }
+CVL_INLINE_ double cvl_tanh_f64(double x) { return (tanh)(x); }
+#define cvl_exp(x) _Generic((x), float: cvl_exp_f32, default: cvl_exp_f64)(x)
+#define cvl_log(x) _Generic((x), float: cvl_log_f32, default: cvl_log_f64)(x)
+#define cvl_tanh(x) _Generic((x), float: cvl_tanh_f32, default: cvl_tanh_f64)(x)
+#define cvl_sigmoid(x) _Generic((x), float: cvl_sigmoid_f32, default: cvl_sigmoid_f64)(x)
+
+#endif

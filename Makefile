@@ -164,7 +164,10 @@ lint:
 	@$(MAKE) -s -j$(JOBS) all
 	@sh spec/support/suite.sh $(CONVLUA) spec/architecture_spec.lua
 
+# A descriptor ends with ");": only then clang-format leaves its layout alone.
 format:
+	perl -0pi -e 's/^(CVL_(?:OP|LAYER)(\((?:[^()"]|"(?:[^"\\]|\\.)*"|(?2))*\)))(?!;)/$$1;/mg' \
+	  $(wildcard core/ops/*.c core/layers/*.c)
 	clang-format -i $(FORMATTED)
 
 sanitize:
@@ -179,18 +182,34 @@ tsan:
 
 LUA_VERSION = 5.4
 BINDIR   = $(PREFIX)/bin
-LIBDIR   = $(PREFIX)/lib/lua/$(LUA_VERSION)
+LIBDIR   = $(PREFIX)/lib/lua/$(LUA_VERSION)# Lua modules written in C
 DATADIR  = $(PREFIX)/share/convlua
+DEVDIR   = $(PREFIX)/lib# libconvlua.a and its convlua.pc, for C programs
+INCDIR   = $(PREFIX)/include/convlua
 
-install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/scripts
+install: all $(BUILD)/convlua.pc
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DATADIR)/scripts \
+	  $(DESTDIR)$(DEVDIR)/pkgconfig $(HEADERS:%=$(DESTDIR)$(INCDIR)/%)
 	install -m 755 -s $(CONVLUA) $(DESTDIR)$(BINDIR)/convlua
 	install -m 644 -s $(BUILD)/convlua.so $(DESTDIR)$(LIBDIR)/convlua.so
 	install -m 644 $(wildcard scripts/*.lua) $(DESTDIR)$(DATADIR)/scripts
+	install -m 644 $(BUILD)/libconvlua.a $(DESTDIR)$(DEVDIR)/libconvlua.a
+	install -m 644 $(BUILD)/convlua.pc $(DESTDIR)$(DEVDIR)/pkgconfig/convlua.pc
+	for d in $(HEADERS); do install -m 644 core/$$d/*.h $(DESTDIR)$(INCDIR)/$$d || exit 1; done
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/convlua $(DESTDIR)$(LIBDIR)/convlua.so
-	rm -rf $(DESTDIR)$(DATADIR)
+	rm -f $(DESTDIR)$(DEVDIR)/libconvlua.a $(DESTDIR)$(DEVDIR)/pkgconfig/convlua.pc
+	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(INCDIR)
+
+# The rooms whose headers a C program may include.
+HEADERS = $(filter-out bind cuda dist,$(notdir $(patsubst %/,%,$(sort $(dir $(wildcard core/*/*.h))))))
+
+$(BUILD)/convlua.pc: FORCE
+	@printf '%s\n' 'Name: convlua' 'Description: tensors, layers, automatic differentiation' \
+	  'Version: 0' 'Requires.private: $(LIBS)' 'Cflags: -I$(INCDIR)' \
+	  'Libs: -L$(DEVDIR) -Wl,--whole-archive -lconvlua -Wl,--no-whole-archive -pthread -lm -ldl' \
+	  | { $(UPDATE); }
 
 clean:
 	rm -rf build build-asan build-tsan $(filter build%,$(BUILD))

@@ -7,7 +7,8 @@ set -eu
 
 # group, Debian package, how to find out whether it is there (any distribution's package will do)
 packages='
-build  gcc                   command cc
+build  gcc                   compiler cc
+build  libc6-dev             header stdio.h
 build  make                  command make
 build  pkg-config            command pkg-config
 build  liblua5.4-dev         library lua5.4
@@ -17,6 +18,7 @@ build  libpng-dev            library libpng
 build  libzip-dev            library libzip
 build  zlib1g-dev            library zlib
 build  libcurl4-openssl-dev  library libcurl
+build  ca-certificates       file /etc/ssl/certs/ca-certificates.crt
 test   lua5.4                command lua5.4
 test   lua-busted            luamodule busted.runner
 test   python3-numpy         pymodule numpy
@@ -25,10 +27,15 @@ lint   clang-format          command clang-format
 lint   lua-check             command luacheck
 '
 
+cc=${CC:-cc}
+
 present() { # kind, name
   case $1 in
-    command)   [ "$2" = cc ] && set -- command "${CC:-cc}"; command -v "${2##* }" ;;
+    compiler)  command -v "${cc##* }" ;; # CC may be "ccache gcc"
+    command)   command -v "$2" ;;
+    header)    echo "#include <$2>" | $cc -E - ;;
     library)   pkg-config --exists "$2" ;;
+    file)      [ -e "$2" ] ;;
     luamodule) lua5.4 -e "require '$2'" ;;
     pymodule)  /usr/bin/python3 -c "import $2" ;;
   esac >/dev/null 2>&1

@@ -42,7 +42,8 @@ CVL_BINARY_FORWARD(mod, cvl_no_options, mod)
 #else
 /* As Lua's %: the sign of the divisor; 0 for a divisor of 0, since an error here would need a look at every element. */
 CVL_SCALAR real mod(real a, real b, O) {
-  real r = (void)o, b == 0 || b == (real)-1 ? 0 : a % b;
+  real r = b == 0 || b == (real)-1 ? 0 : a % b;
+  (void)o;
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 CVL_BINARY_FORWARD(mod, cvl_no_options, mod)

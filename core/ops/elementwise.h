@@ -22,10 +22,10 @@ typedef struct {
 #define CVL_SCALAR static inline __attribute__((always_inline, unused))
 
 #ifdef CVL_DESCRIBE
-#define CVL_UNARY(name, options, f, df)
-#define CVL_UNARY_FORWARD(name, options, f)
-#define CVL_BINARY(name, options, f, dfa, dfb)
-#define CVL_BINARY_FORWARD(name, options, f)
+#define CVL_UNARY(name, opts, f, df)
+#define CVL_UNARY_FORWARD(name, opts, f)
+#define CVL_BINARY(name, opts, f, dfa, dfb)
+#define CVL_BINARY_FORWARD(name, opts, f)
 #define CVL_COMPARE(name, f)
 #else
 #include "tensor/loop.h"
@@ -34,9 +34,9 @@ typedef struct {
 #define CVL_AT(type, k, i) (*(type *)(p[k] + (i) * l->step[k]))
 #define CVL_UNIT(k, type) (l->step[k] == (int64_t)sizeof(type))
 
-#define CVL_UNARY_FORWARD_(name, options, f)                                                     \
+#define CVL_UNARY_FORWARD_(name, opts, f)                                                        \
   static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                         \
-    const options *o = l->context;                                                               \
+    const opts *o = l->context;                                                                  \
     (void)o;                                                                                     \
     if (CVL_UNIT(0, real) && CVL_UNIT(1, real)) {                                                \
       real *restrict y = (real *)p[0];                                                           \
@@ -57,9 +57,9 @@ typedef struct {
   }
 
 /* x or y may have been dropped by the tape (.drops): then df must not look at it, and y or gy stands in. */
-#define CVL_UNARY_BACKWARD_(name, options, df)                                                   \
+#define CVL_UNARY_BACKWARD_(name, opts, df)                                                      \
   static void name##_grad_row(const cvl_loop *l, int64_t n, char *const *p) {                    \
-    const options *o = l->context;                                                               \
+    const opts *o = l->context;                                                                  \
     (void)o;                                                                                     \
     if (CVL_UNIT(0, real) && CVL_UNIT(1, real) && CVL_UNIT(2, real) && CVL_UNIT(3, real)) {      \
       real *restrict gx = (real *)p[0];                                                          \
@@ -83,9 +83,9 @@ typedef struct {
     return 0;                                                                                    \
   }
 
-#define CVL_BINARY_FORWARD_(name, options, type, f)                                              \
+#define CVL_BINARY_FORWARD_(name, opts, type, f)                                                 \
   static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                         \
-    const options *o = l->context;                                                               \
+    const opts *o = l->context;                                                                  \
     (void)o;                                                                                     \
     if (CVL_UNIT(0, type) && CVL_UNIT(1, real) && CVL_UNIT(2, real)) {                           \
       type *restrict y = (type *)p[0];                                                           \
@@ -111,18 +111,18 @@ typedef struct {
     return 0;                                                                                    \
   }
 
-#define CVL_BINARY_GRAD_(name, suffix, options, df)                                              \
+#define CVL_BINARY_GRAD_(name, suffix, opts, df)                                                 \
   static void name##_##suffix(const cvl_loop *l, int64_t n, char *const *p) {                    \
-    const options *o = l->context;                                                               \
+    const opts *o = l->context;                                                                  \
     (void)o;                                                                                     \
     for (int64_t i = 0; i < n; i++)                                                              \
       CVL_AT(real, 0, i) = CVL_AT(real, 1, i) * df(CVL_AT(real, 2, i), CVL_AT(real, 3, i),       \
                                                    CVL_AT(real, 4, i), o);                       \
   }
 
-#define CVL_BINARY_BACKWARD_(name, options, dfa, dfb)                                            \
-  CVL_BINARY_GRAD_(name, grad_a_row, options, dfa)                                               \
-  CVL_BINARY_GRAD_(name, grad_b_row, options, dfb)                                               \
+#define CVL_BINARY_BACKWARD_(name, opts, dfa, dfb)                                               \
+  CVL_BINARY_GRAD_(name, grad_a_row, opts, dfa)                                                  \
+  CVL_BINARY_GRAD_(name, grad_b_row, opts, dfb)                                                  \
   static int name##_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,       \
                              cvl_tensor *const *gx, cvl_err *e) {                                \
     (void)e;                                                                                     \
@@ -139,10 +139,10 @@ typedef struct {
     return 0;                                                                                    \
   }
 
-#define CVL_UNARY_FORWARD(name, options, f) \
-  CVL_UNARY_FORWARD_(name, options, f) CVL_KERNELS(name, name##_forward, NULL)
-#define CVL_BINARY_FORWARD(name, options, f) \
-  CVL_BINARY_FORWARD_(name, options, real, f) CVL_KERNELS(name, name##_forward, NULL)
+#define CVL_UNARY_FORWARD(name, opts, f) \
+  CVL_UNARY_FORWARD_(name, opts, f) CVL_KERNELS(name, name##_forward, NULL)
+#define CVL_BINARY_FORWARD(name, opts, f) \
+  CVL_BINARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
 #define CVL_COMPARE_ADAPT_(name, f) \
   CVL_SCALAR uint8_t name##_adapted(real u, real v, const cvl_no_options *o) { return (void)o, f(u, v); }
 #define CVL_COMPARE(name, f)                                              \
@@ -150,17 +150,17 @@ typedef struct {
   CVL_BINARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted)      \
   CVL_KERNELS(name, name##_forward, NULL)
 #if CVL_FLOATING
-#define CVL_UNARY(name, options, f, df)     \
-  CVL_UNARY_FORWARD_(name, options, f)      \
-  CVL_UNARY_BACKWARD_(name, options, df)    \
+#define CVL_UNARY(name, opts, f, df)     \
+  CVL_UNARY_FORWARD_(name, opts, f)      \
+  CVL_UNARY_BACKWARD_(name, opts, df)    \
   CVL_KERNELS(name, name##_forward, name##_backward)
-#define CVL_BINARY(name, options, f, dfa, dfb) \
-  CVL_BINARY_FORWARD_(name, options, real, f)  \
-  CVL_BINARY_BACKWARD_(name, options, dfa, dfb) \
+#define CVL_BINARY(name, opts, f, dfa, dfb) \
+  CVL_BINARY_FORWARD_(name, opts, real, f)  \
+  CVL_BINARY_BACKWARD_(name, opts, dfa, dfb) \
   CVL_KERNELS(name, name##_forward, name##_backward)
 #else
-#define CVL_UNARY(name, options, f, df) CVL_UNARY_FORWARD(name, options, f)
-#define CVL_BINARY(name, options, f, dfa, dfb) CVL_BINARY_FORWARD(name, options, f)
+#define CVL_UNARY(name, opts, f, df) CVL_UNARY_FORWARD(name, opts, f)
+#define CVL_BINARY(name, opts, f, dfa, dfb) CVL_BINARY_FORWARD(name, opts, f)
 #endif
 
 #endif /* CVL_DESCRIBE */

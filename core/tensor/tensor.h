@@ -56,9 +56,9 @@ bool cvl_is_dense(const cvl_tensor *x);
 
 /* dst <- src, element by element, any strides; same shape, dtype and a host-visible device each. */
 int cvl_tensor_copy(cvl_tensor *dst, const cvl_tensor *src, cvl_err *e);
-/* A dense copy of x on `device`, outside of the tape. */
 /* Every element of a dense host tensor becomes v, converted to its type. */
 void cvl_tensor_fill(cvl_tensor *x, double v);
+/* A dense copy of x on `device`, outside of the tape. */
 cvl_tensor *cvl_tensor_clone(const cvl_tensor *x, cvl_device *device, cvl_err *e);
 /* The value of a one-element host tensor. */
 double cvl_tensor_item(const cvl_tensor *x);

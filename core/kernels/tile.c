@@ -36,8 +36,7 @@ static void run_edge(const cvl_tile *tile, const cvl_block *b, const cvl_stretch
 }
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
-  enum { MOST = 64 };
-  cvl_stretch moved[MOST];
+  cvl_stretch moved[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   int64_t a_step = b->by_columns ? tile->mr : (int64_t)tile->mr * CVL_BLOCK_ROW;
   for (int64_t j = 0; j < b->columns; j += tile->nr) {

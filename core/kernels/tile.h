@@ -9,15 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A row of a block of A is CVL_BLOCK_ROW floats from the next: not a multiple of 1 KiB, where rows would compete for the
+** same sets of the cache, and at least CVL_BLOCK_K and CVL_BLOCK_M_COLUMNS with a whole tile more. */
 enum {
   CVL_BLOCK_K =
       256, /* sums at a time: a panel of B of this length stays in the first-level cache */
-  CVL_BLOCK_ROW =
-      272, /* floats from one row of a block of A to the next: not a multiple of 1 KiB, where rows would
-                             compete for the same cache sets; at least CVL_BLOCK_K + 12 */
+  CVL_BLOCK_ROW = 272,       /* floats */
   CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
   CVL_BLOCK_M_COLUMNS = 252, /* and by columns; multiples of every `mr` */
-  CVL_TILE_MAX_ROWS = 12,    /* largest `mr` */
+  CVL_TILE_MAX_ROWS = 12,
   CVL_TILE_MAX_COLUMNS = 32,
   CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A of either kind */
 };
@@ -52,7 +52,7 @@ typedef struct cvl_block {
   int64_t rows, columns;
   float *const *row;
   int64_t panel_size;
-  const cvl_stretch *stretch;
+  const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
   bool add;          /* to what the rows hold */
   const float *bias; /* {columns}, where the sums start when not adding, or NULL */

@@ -28,8 +28,8 @@ typedef float vec_u
     __attribute__((vector_size(CVL_LANES * 4), aligned(4), may_alias)); /* at any address */
 typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
 
-#define CVL_JOIN_(a, b)    a##b
-#define CVL_JOIN(a, b)     CVL_JOIN_(a, b)
+#define CVL_JOIN_(a, b) a##b
+#define CVL_JOIN(a, b) CVL_JOIN_(a, b)
 #define CVL_ISA_NAME(name) CVL_JOIN(name, CVL_ISA_SUFFIX)
 
 #define INLINE static inline __attribute__((always_inline))

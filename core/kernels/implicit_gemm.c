@@ -1,0 +1,325 @@
+/*
+** Forward and the gradient of the data: both gather, for each position of the target, patches of the source, and differ
+** in the axes (patches.h) and in how the filter is read. The filter is packed once; the target is cut into boxes of
+** positions with the same taps, boxes into blocks of rows, and these are shared out.
+*/
+#include "kernels/implicit_gemm.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kernels/patches.h"
+#include "kernels/scratch.h"
+#include "kernels/tile.h"
+
+enum {
+  CLASSES = 8,     /* parts of an axis with different taps, at most, or it is not cut */
+  LEAST_ROWS = 32, /* images that make such parts worth their while */
+  TASKS = 32,      /* wanted at least, for balance */
+  GROUP = 4 /* panels that a task should have at least, to be worth its copy of the patches */
+};
+
+static const double WORTH = 0.06; /* share of wasted products that makes cutting an axis pay */
+
+/* A part of an axis: some positions of one phase, and the taps that they need. */
+typedef struct {
+  cvl_axis axis;
+  int64_t phase, first_tap;
+} segment;
+
+/* The segments of one axis, and its whole phases. */
+typedef struct {
+  cvl_axis *phase;
+  segment *part;
+  int64_t phases, parts;
+} axis_plan;
+
+typedef struct {
+  int64_t first_task, row_blocks;
+  int64_t part[3];
+} box;
+
+typedef struct {
+  const float *source, *w, *bias;
+  float *target;
+  int64_t images, groups, depth, columns; /* per group: channels of the source, of the target */
+  int64_t target_size[3], filter[3];
+  int64_t w_tap, w_group, w_row,
+      w_column; /* steps through w: tap, group, source channel, target channel */
+  axis_plan axis[3];
+  int64_t *
+      region; /* {phases of axis 0, 1, 2}: where the panels of a phase start, in columns of patches */
+  int64_t all_columns; /* of the patches of all phases together */
+  box *box;
+  int64_t boxes, tasks; /* of one group of channels */
+  const cvl_tile *tile;
+  int64_t panels, group; /* panels in all, and of one task */
+  float *packed, *blocks;
+} job;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Cuts a phase where the taps that hit the source change; into one part if that would not pay. */
+static int64_t cut_phase(const cvl_axis *a, int64_t phase, bool worth, segment *part) {
+  int64_t n = 0, first, last, start = 0;
+  if (worth && cvl_axis_waste(a) > WORTH)
+    for (int64_t i = 0; i < a->count; i++) {
+      int64_t next_first, next_last;
+      cvl_axis_taps(a, i, &first, &last);
+      if (i + 1 < a->count) {
+        cvl_axis_taps(a, i + 1, &next_first, &next_last);
+        if (next_first == first && next_last == last) continue;
+      }
+      if (n == CLASSES) {
+        n = 0;
+        break;
+      }
+      part[n++] =
+          (segment){cvl_axis_part(*a, start, i + 1 - start, first, last - first), phase, first};
+      start = i + 1;
+    }
+  if (n == 0) part[n++] = (segment){*a, phase, 0};
+  return n;
+}
+
+static int plan_axis(axis_plan *a, const cvl_conv *p, int d, bool backward, cvl_err *e) {
+  int64_t phases = backward ? min(p->stride[d], p->in[d]) : 1;
+  if ((a->phase = cvl_alloc_array((size_t)phases, sizeof *a->phase)) == NULL ||
+      (a->part = cvl_alloc_array((size_t)phases, CLASSES * sizeof *a->part)) == NULL)
+    return cvl_fail_memory(e, (long long)phases * CLASSES * (long long)sizeof *a->part);
+  a->phases = phases;
+  for (int64_t i = 0; i < phases; i++) {
+    a->phase[i] = backward ? cvl_axis_backward(p, d, i) : cvl_axis_forward(p, d);
+    a->parts += cut_phase(&a->phase[i], i, p->N >= LEAST_ROWS, a->part + a->parts);
+  }
+  return 0;
+}
+
+static int64_t *region_of(const job *j, int64_t p0, int64_t p1, int64_t p2) {
+  return &j->region[(p0 * j->axis[1].phases + p1) * j->axis[2].phases + p2];
+}
+
+/* Boxes are all combinations of the parts of the three axes; so are the phases. */
+static int plan_boxes(job *j, cvl_err *e) {
+  const axis_plan *a = j->axis;
+  int64_t phases = a[0].phases * a[1].phases * a[2].phases,
+          boxes = a[0].parts * a[1].parts * a[2].parts, blocks = 0;
+  if ((j->region = cvl_alloc_array((size_t)phases, sizeof *j->region)) == NULL ||
+      (j->box = cvl_alloc_array((size_t)boxes, sizeof *j->box)) == NULL)
+    return cvl_fail_memory(e, (long long)boxes * (long long)sizeof *j->box);
+  for (int64_t i = 0; i < phases; i++) {
+    int64_t i0 = i / a[2].phases / a[1].phases, i1 = i / a[2].phases % a[1].phases,
+            i2 = i % a[2].phases;
+    j->region[i] = j->all_columns;
+    j->all_columns += a[0].phase[i0].taps * a[1].phase[i1].taps * a[2].phase[i2].taps * j->depth;
+  }
+  for (int64_t i = 0; i < boxes; i++) {
+    box *b = &j->box[j->boxes++];
+    b->part[0] = i / a[2].parts / a[1].parts;
+    b->part[1] = i / a[2].parts % a[1].parts;
+    b->part[2] = i % a[2].parts;
+    int64_t rows = j->images;
+    for (int d = 0; d < 3; d++) rows *= a[d].part[b->part[d]].axis.count;
+    b->row_blocks = ceil_div(rows, CVL_BLOCK_M);
+    blocks += b->row_blocks;
+  }
+  j->panels = ceil_div(j->columns, j->tile->nr);
+  j->group = ceil_div(
+      j->panels,
+      blocks == 0 ? 1 : min(ceil_div(TASKS, blocks * j->groups), ceil_div(j->panels, GROUP)));
+  for (int64_t i = 0; i < j->boxes; i++) {
+    j->box[i].first_task = j->tasks;
+    j->tasks += j->box[i].row_blocks * ceil_div(j->panels, j->group);
+  }
+  return 0;
+}
+
+/* Which phase and which of its taps uses tap f of the filter on axis d; false if none does. */
+static bool find_tap(const axis_plan *a, int64_t f, int64_t *phase, int64_t *t) {
+  for (*phase = 0; *phase < a->phases; ++*phase) {
+    const cvl_axis *x = &a->phase[*phase];
+    int64_t away = f - x->filter;
+    *t = away / x->filter_step;
+    if (away % x->filter_step == 0 && *t >= 0 && *t < x->taps) return true;
+  }
+  return false;
+}
+
+/* Packs the panel of one group and one tap: {depth, nr} of the {columns of patches of its phase, nr}. A tap serves one
+** phase only: each input reaches a given output by one tap, and each phase holds the taps of one remainder. */
+static void pack(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  int64_t panel = chunk % j->panels,
+          tap = chunk / j->panels % (j->filter[0] * j->filter[1] * j->filter[2]);
+  int64_t g = chunk / j->panels / (j->filter[0] * j->filter[1] * j->filter[2]);
+  int64_t f[3] = {tap / j->filter[2] / j->filter[1], tap / j->filter[2] % j->filter[1],
+                  tap % j->filter[2]};
+  int64_t phase[3], t[3], taps[3], nr = j->tile->nr, column = panel * nr;
+  (void)worker;
+  for (int d = 0; d < 3; d++) {
+    if (!find_tap(&j->axis[d], f[d], &phase[d], &t[d])) return;
+    taps[d] = j->axis[d].phase[phase[d]].taps;
+  }
+  float *out = j->packed + g * j->all_columns * j->panels * nr +
+               *region_of(j, phase[0], phase[1], phase[2]) * j->panels * nr;
+  out += (panel * taps[0] * taps[1] * taps[2] + (t[0] * taps[1] + t[1]) * taps[2] + t[2]) *
+         j->depth * nr;
+  cvl_pack_panels(j->w + tap * j->w_tap + g * j->w_group + column * j->w_column, j->w_row,
+                  j->w_column, j->depth, j->columns - column, (int)nr, 0, 1, out);
+}
+
+static const box *box_of(const job *j, int64_t task) {
+  int64_t low = 0, high = j->boxes - 1; /* the last box that starts at or before the task */
+  while (low < high) {
+    int64_t middle = (low + high + 1) / 2;
+    if (j->box[middle].first_task <= task)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return &j->box[low];
+}
+
+/*
+** The stretches of a panel that columns [k, k + count) of a box's patches meet: the box may use a part of the taps that
+** the panel has. One stretch per row of taps, joined where they touch. Returns their number.
+*/
+static int list_stretches(const cvl_axis whole[3], const segment *const part[3], int64_t depth,
+                          const float *panel, int nr, int64_t k, int64_t count, cvl_stretch *out) {
+  int64_t length = part[2]->axis.taps * depth, last = k + count;
+  int n = 0;
+  while (k < last) {
+    int64_t row = k / length, skip = k % length, take = min(length - skip, last - k);
+    int64_t t0 = row / part[1]->axis.taps + part[0]->first_tap,
+            t1 = row % part[1]->axis.taps + part[1]->first_tap;
+    int64_t at = ((t0 * whole[1].taps + t1) * whole[2].taps + part[2]->first_tap) * depth + skip;
+    if (n > 0 && out[n - 1].b + out[n - 1].count * nr == panel + at * nr)
+      out[n - 1].count += take;
+    else
+      out[n++] = (cvl_stretch){panel + at * nr, take};
+    k += take;
+  }
+  return n;
+}
+
+static void fill_rows(float *const *row, int64_t rows, int64_t columns, const float *bias) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t c = 0; c < columns; c++) row[i][c] = bias != NULL ? bias[c] : 0;
+}
+
+static void run_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  int64_t g = chunk / j->tasks, task = chunk % j->tasks, nr = j->tile->nr;
+  const box *b = box_of(j, task);
+  const segment *part[3];
+  cvl_axis whole[3];
+  cvl_patches patches = {
+      j->source + g * j->depth, j->groups * j->depth, j->depth, j->images, {{0}}};
+  cvl_stretch stretch[CVL_BLOCK_K];
+  float *a = j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS, *row[CVL_BLOCK_M];
+  for (int d = 0; d < 3; d++) {
+    part[d] = &j->axis[d].part[b->part[d]];
+    whole[d] = j->axis[d].phase[part[d]->phase];
+    patches.axis[d] = part[d]->axis;
+  }
+  int64_t sums = cvl_patches_columns(&patches),
+          all_sums = j->depth * whole[0].taps * whole[1].taps * whole[2].taps;
+  int64_t r = (task - b->first_task) % b->row_blocks * CVL_BLOCK_M,
+          rows = min(CVL_BLOCK_M, cvl_patches_rows(&patches) - r);
+  int64_t panel = (task - b->first_task) / b->row_blocks * j->group, column = panel * nr;
+  int64_t columns = min(j->columns - column, j->group * nr),
+          filled = ceil_div(rows, j->tile->mr) * j->tile->mr;
+  const float *bias = j->bias != NULL ? j->bias + g * j->columns + column : NULL;
+  const float *panels =
+      j->packed + g * j->all_columns * j->panels * nr +
+      *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase) * j->panels * nr +
+      panel * all_sums * nr;
+  cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
+                      j->groups * j->columns, row);
+  if (sums == 0) fill_rows(row, rows, columns, bias);
+  for (int64_t k = 0; k < sums; k += CVL_BLOCK_K) {
+    int64_t count = min(CVL_BLOCK_K, sums - k);
+    cvl_patches_copy(&patches, r, rows, k, count, a);
+    for (int64_t i = rows; i < filled; i++)
+      memset(a + i * CVL_BLOCK_ROW, 0, (size_t)count * sizeof *a);
+    int stretches = list_stretches(whole, part, j->depth, panels, (int)nr, k, count, stretch);
+    cvl_block_run(j->tile, &(cvl_block){.a = a,
+                                        .rows = rows,
+                                        .columns = columns,
+                                        .row = row,
+                                        .panel_size = all_sums * nr,
+                                        .stretch = stretch,
+                                        .stretches = stretches,
+                                        .add = k > 0,
+                                        .bias = bias});
+  }
+}
+
+static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
+  int rc = -1;
+  if (j->images * j->columns * j->target_size[0] * j->target_size[1] * j->target_size[2] == 0)
+    return 0;
+  j->tile = cvl_tile_used();
+  for (int d = 0; d < 3; d++) {
+    j->filter[d] = p->filter[d];
+    if (plan_axis(&j->axis[d], p, d, backward, e) != 0) goto done;
+  }
+  if (plan_boxes(j, e) != 0) goto done;
+  if ((j->packed = cvl_scratch_take(j->groups * j->all_columns * j->panels * j->tile->nr, e)) ==
+      NULL)
+    goto done;
+  if ((j->blocks = cvl_scratch_take((int64_t)cvl_threads() * CVL_BLOCK_FLOATS, e)) == NULL)
+    goto done;
+  cvl_parallel(j->groups * p->filter[0] * p->filter[1] * p->filter[2] * j->panels, pack, j);
+  cvl_parallel(j->groups * j->tasks, run_task, j);
+  rc = 0;
+done:
+  cvl_scratch_give(j->packed);
+  cvl_scratch_give(j->blocks);
+  cvl_free(j->region);
+  cvl_free(j->box);
+  for (int d = 0; d < 3; d++) {
+    cvl_free(j->axis[d].phase);
+    cvl_free(j->axis[d].part);
+  }
+  return rc;
+}
+
+int cvl_implicit_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
+                         float *y, cvl_err *e) {
+  int64_t C = p->C / p->groups, K = p->K / p->groups;
+  job j = {.source = x,
+           .w = w,
+           .bias = bias,
+           .target = y,
+           .images = p->N,
+           .groups = p->groups,
+           .depth = C,
+           .columns = K,
+           .target_size = {p->out[0], p->out[1], p->out[2]},
+           .w_tap = C * p->K,
+           .w_group = K,
+           .w_row = p->K,
+           .w_column = 1};
+  return gather(&j, p, false, e);
+}
+
+int cvl_implicit_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+                               cvl_err *e) {
+  int64_t C = p->C / p->groups, K = p->K / p->groups;
+  job j = {.source = gy,
+           .w = w,
+           .target = gx,
+           .images = p->N,
+           .groups = p->groups,
+           .depth = K,
+           .columns = C,
+           .target_size = {p->in[0], p->in[1], p->in[2]},
+           .w_tap = C * p->K,
+           .w_group = K,
+           .w_row = 1,
+           .w_column = p->K};
+  return gather(&j, p, true, e);
+}

@@ -1,0 +1,172 @@
+/*
+** The gradient of the filter: gw {taps * C, K} = patches of x, transposed, times gy {positions, K}, a sum over all images
+** and positions. Rows of gw are cut into pieces, a piece being some taps or some channels of one tap, and the sum into
+** parts; parts beyond the first have a buffer of their own and are added in order. A piece visits only the positions
+** where its taps hit x.
+*/
+#include <string.h>
+
+#include "base/pool.h"
+#include "kernels/implicit_gemm.h"
+#include "kernels/patches.h"
+#include "kernels/scratch.h"
+#include "kernels/tile.h"
+
+enum {
+  TASKS = 48,        /* wanted at least, for balance */
+  LEAST_ROWS = 1024, /* positions that a part should have */
+  MOST_PARTS = 24,
+  MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
+  SUM = 256 /* positions at a time, halved when K is large so that gy's panels stay in the cache */
+};
+
+static const double WORTH =
+    0.06; /* share of wasted products above which taps of an axis are taken one by one */
+
+typedef struct {
+  const cvl_conv *p;
+  const float *x, *gy;
+  float *gw, *partial; /* partial {parts - 1, size of gw} */
+  const cvl_tile *tile;
+  cvl_axis axis[3];
+  int64_t C, K;             /* in a group */
+  int64_t taps[3];          /* of a piece, at most */
+  int64_t channels;         /* of a piece, at most */
+  int64_t pieces[4];        /* along the taps and the channels */
+  int64_t parts, sum, room; /* positions at a time; floats of one worker */
+  float *blocks;
+} job;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Panels of gy: row i is the K channels at row[i]. */
+static void pack_rows(float *const *row, int64_t rows, int64_t K, int64_t nr, float *out) {
+  for (int64_t p = 0; p * nr < K; p++) {
+    int64_t n = min(nr, K - p * nr);
+    for (int64_t i = 0; i < rows; i++, out += nr) {
+      const float *from = row[i] + p * nr;
+      if (n == nr && nr == 16) {
+        memcpy(out, from, 16 * sizeof *out);
+      } else if (n == nr) {
+        memcpy(out, from, (size_t)nr * sizeof *out);
+      } else {
+        memcpy(out, from, (size_t)n * sizeof *out);
+        memset(out + n, 0, (size_t)(nr - n) * sizeof *out);
+      }
+    }
+  }
+}
+
+/* One part of the sum for one piece of one group. */
+static void run_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_conv *p = j->p;
+  int64_t part = chunk % j->parts, piece = chunk / j->parts, at[4], t[3], n[3], first, last;
+  for (int d = 3; d >= 0; d--) {
+    at[d] = piece % j->pieces[d];
+    piece /= j->pieces[d];
+  }
+  int64_t g = piece, c = at[3] * j->channels, channels = min(j->channels, j->C - c), m = channels;
+  cvl_patches patches = {j->x + g * j->C + c, p->C, channels, p->N, {{0}}};
+  for (int d = 0; d < 3; d++) {
+    t[d] = at[d] * j->taps[d];
+    n[d] = min(j->taps[d], p->filter[d] - t[d]);
+    m *= n[d];
+    cvl_axis_positions(&j->axis[d], t[d], n[d], &first, &last);
+    patches.axis[d] = cvl_axis_part(j->axis[d], first, last - first, t[d], n[d]);
+  }
+  float *a = j->blocks + worker * j->room, *b = a + CVL_BLOCK_FLOATS, *row[CVL_BLOCK_ROW];
+  float *to =
+      part > 0 ? j->partial + (part - 1) * p->filter[0] * p->filter[1] * p->filter[2] * j->C * p->K
+               : j->gw;
+  float *gw[CVL_BLOCK_ROW];
+  for (int64_t i = 0; i < m; i++) { /* row i of the piece: its tap, then its channel */
+    int64_t tap = i / channels, f2 = t[2] + tap % n[2], f1 = t[1] + tap / n[2] % n[1],
+            f0 = t[0] + tap / n[2] / n[1];
+    gw[i] = to + (((f0 * p->filter[1] + f1) * p->filter[2] + f2) * j->C + c + i % channels) * p->K +
+            g * j->K;
+  }
+  int64_t rows = cvl_patches_rows(&patches), size = ceil_div(rows, j->parts), r = part * size;
+  int64_t end = min(r + size, rows), filled = ceil_div(m, j->tile->mr) * j->tile->mr;
+  if (r >= end)
+    for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
+  for (bool add = false; r < end; r += j->sum, add = true) {
+    int64_t count = min(j->sum, end - r);
+    cvl_stretch stretch = {b, count};
+    cvl_patches_copy(&patches, r, count, 0, m, a);
+    for (int64_t i = 0; i < count && m < filled; i++)
+      memset(a + i * CVL_BLOCK_ROW + m, 0, (size_t)(filled - m) * sizeof *a);
+    /* Only read through these, though their type says otherwise: the same function finds rows to write. */
+    cvl_patches_targets(&patches, r, count, (float *)(uintptr_t)(j->gy + g * j->K), p->out, p->K,
+                        row);
+    pack_rows(row, count, j->K, j->tile->nr, b);
+    cvl_block_run(j->tile, &(cvl_block){.a = a,
+                                        .by_columns = true,
+                                        .rows = m,
+                                        .columns = j->K,
+                                        .row = gw,
+                                        .panel_size = count * j->tile->nr,
+                                        .stretch = &stretch,
+                                        .stretches = 1,
+                                        .add = add});
+  }
+}
+
+static void add_parts(void *context, int64_t first, int64_t last) {
+  const job *j = context;
+  int64_t size = j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->C * j->p->K;
+  for (int64_t part = 1; part < j->parts; part++)
+    for (int64_t i = first; i < last; i++) j->gw[i] += j->partial[(part - 1) * size + i];
+}
+
+/* How much of the filter a piece takes: as many taps as fit a block of A, whole rows of them first; one at a time where
+** they often miss x; or a share of the channels of one tap, a multiple of the tile's rows. */
+static void plan_pieces(job *j) {
+  int64_t room = CVL_BLOCK_M_COLUMNS / j->C;
+  j->channels = j->C;
+  if (j->C > CVL_BLOCK_M_COLUMNS) {
+    int64_t shares = ceil_div(j->C, CVL_BLOCK_M_COLUMNS), mr = j->tile->mr;
+    j->channels = ceil_div(ceil_div(j->C, shares), mr) * mr;
+    room = 1;
+  }
+  for (int d = 2; d >= 0; d--) {
+    bool wasteful = j->C >= 4 * j->tile->mr && cvl_axis_waste(&j->axis[d]) > WORTH;
+    j->taps[d] = wasteful ? 1 : min(room, j->p->filter[d]);
+    room = j->taps[d] == j->p->filter[d] ? room / j->taps[d] : 1;
+    j->pieces[d] = ceil_div(j->p->filter[d], j->taps[d]);
+  }
+  j->pieces[3] = ceil_div(j->C, j->channels);
+}
+
+int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                                 cvl_err *e) {
+  job j = {.p = p,
+           .x = x,
+           .gy = gy,
+           .gw = gw,
+           .C = p->C / p->groups,
+           .K = p->K / p->groups,
+           .tile = cvl_tile_used()};
+  int64_t size = p->filter[0] * p->filter[1] * p->filter[2] * j.C * p->K;
+  int64_t rows = p->N * p->out[0] * p->out[1] * p->out[2], tasks;
+  int rc = -1;
+  if (size == 0) return 0;
+  for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
+  plan_pieces(&j);
+  tasks = p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3];
+  j.parts =
+      min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
+  if (j.parts < 1) j.parts = 1;
+  j.sum = j.K > 256 ? SUM / 2 : SUM;
+  j.room = CVL_BLOCK_FLOATS + ceil_div(j.K, j.tile->nr) * j.tile->nr * j.sum;
+  if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
+  if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;
+  cvl_parallel(tasks * j.parts, run_task, &j);
+  if (j.parts > 1) cvl_parallel_range(size, 1 << 14, add_parts, &j);
+  rc = 0;
+done:
+  cvl_scratch_give(j.partial);
+  cvl_scratch_give(j.blocks);
+  return rc;
+}

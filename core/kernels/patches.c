@@ -1,0 +1,203 @@
+#include "kernels/patches.h"
+
+#include <string.h>
+
+#include "kernels/tile.h"
+
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+  return x < low ? low : x > high ? high : x;
+}
+
+/* Rounded towards minus and plus infinity, b > 0. */
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+static int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
+
+static int64_t gcd(int64_t a, int64_t b) { return b == 0 ? a : gcd(b, a % b); }
+
+cvl_axis cvl_axis_forward(const cvl_conv *p, int d) {
+  return (cvl_axis){.size = p->in[d],
+                    .count = p->out[d],
+                    .step = p->stride[d],
+                    .taps = p->filter[d],
+                    .offset = -p->before[d],
+                    .spread = p->dilation[d],
+                    .filter = 0,
+                    .filter_step = 1,
+                    .origin = 0,
+                    .stride = 1};
+}
+
+/*
+** Input i = phase + stride * q takes part in output o = (i + before - f * dilation) / stride when that is whole. Taps
+** that do lie every stride / gcd(stride, dilation). They are listed from the last to the first, so that o grows.
+*/
+cvl_axis cvl_axis_backward(const cvl_conv *p, int d, int64_t phase) {
+  int64_t stride = p->stride[d], dilation = p->dilation[d], every = stride / gcd(stride, dilation);
+  int64_t shifted = phase + p->before[d], first = 0, taps = 0, last;
+  while (first < every && (shifted - first * dilation) % stride != 0) first++;
+  if (first < every && first < p->filter[d]) taps = (p->filter[d] - 1 - first) / every + 1;
+  last = taps > 0 ? first + (taps - 1) * every : 0;
+  return (cvl_axis){.size = p->out[d],
+                    .count = ceil_div(p->in[d] - phase, stride),
+                    .step = 1,
+                    .taps = taps,
+                    .offset = taps > 0 ? (shifted - last * dilation) / stride : 0,
+                    .spread = dilation * every / stride,
+                    .filter = last,
+                    .filter_step = -every,
+                    .origin = phase,
+                    .stride = stride};
+}
+
+cvl_axis cvl_axis_part(cvl_axis a, int64_t i, int64_t count, int64_t t, int64_t taps) {
+  a.offset += i * a.step + t * a.spread;
+  a.filter += t * a.filter_step;
+  a.origin += i * a.stride;
+  a.count = count;
+  a.taps = taps;
+  return a;
+}
+
+void cvl_axis_positions(const cvl_axis *a, int64_t t, int64_t taps, int64_t *first, int64_t *last) {
+  int64_t low = a->offset + t * a->spread, high = low + (taps - 1) * a->spread;
+  *first = clamp(ceil_div(-high, a->step), 0, a->count);
+  *last = clamp(floor_div(a->size - 1 - low, a->step) + 1, *first, a->count);
+}
+
+void cvl_axis_taps(const cvl_axis *a, int64_t i, int64_t *first, int64_t *last) {
+  int64_t low = a->offset + i * a->step;
+  *first = clamp(ceil_div(-low, a->spread), 0, a->taps);
+  *last = clamp(floor_div(a->size - 1 - low, a->spread) + 1, *first, a->taps);
+}
+
+double cvl_axis_waste(const cvl_axis *a) {
+  int64_t hits = 0, first, last;
+  if (a->count == 0 || a->taps == 0) return 0;
+  for (int64_t i = 0; i < a->count; i++) {
+    cvl_axis_taps(a, i, &first, &last);
+    hits += last - first;
+  }
+  return 1 - (double)hits / ((double)a->count * (double)a->taps);
+}
+
+int64_t cvl_patches_rows(const cvl_patches *p) {
+  return p->images * p->axis[0].count * p->axis[1].count * p->axis[2].count;
+}
+
+int64_t cvl_patches_columns(const cvl_patches *p) {
+  return p->depth * p->axis[0].taps * p->axis[1].taps * p->axis[2].taps;
+}
+
+/* The position of a row, counted on without division. */
+typedef struct {
+  int64_t n, i[3];
+} position;
+
+static position position_of(const cvl_patches *p, int64_t r) {
+  position q;
+  for (int d = 2; d >= 0; d--) {
+    q.i[d] = r % p->axis[d].count;
+    r /= p->axis[d].count;
+  }
+  q.n = r;
+  return q;
+}
+
+static void advance(const cvl_patches *p, position *q) {
+  if (++q->i[2] < p->axis[2].count) return;
+  q->i[2] = 0;
+  if (++q->i[1] < p->axis[1].count) return;
+  q->i[1] = 0;
+  if (++q->i[0] < p->axis[0].count) return;
+  q->i[0] = 0;
+  q->n++;
+}
+
+/*
+** What one row of a block takes from one place of the source: floats [skip, skip + count) of `taps` * depth that lie
+** side by side. With neighbouring taps and all channels wanted, a whole row of the filter is one such run.
+*/
+typedef struct {
+  int64_t from[3]; /* the first tap, relative to the position's first */
+  int64_t taps, skip, count;
+} run;
+
+static int list_runs(const cvl_patches *p, int64_t k, int64_t columns, run *out) {
+  bool side_by_side = p->axis[2].spread == 1 && p->depth == p->pitch;
+  int64_t taps = side_by_side ? p->axis[2].taps : 1, length = taps * p->depth, last = k + columns;
+  int n = 0;
+  while (k < last) {
+    int64_t t = k / length * taps, skip = k % length;
+    run *r = &out[n++];
+    r->from[2] = t % p->axis[2].taps * p->axis[2].spread;
+    r->from[1] = t / p->axis[2].taps % p->axis[1].taps * p->axis[1].spread;
+    r->from[0] = t / p->axis[2].taps / p->axis[1].taps * p->axis[0].spread;
+    r->taps = taps;
+    r->skip = skip;
+    r->count = length - skip < last - k ? length - skip : last - k;
+    k += r->count;
+  }
+  return n;
+}
+
+/* For the short copies of images with three channels a call costs more than the bytes. */
+static inline void copy(float *to, const float *from, int64_t n) {
+  if (n >= 32)
+    memcpy(to, from, (size_t)n * sizeof *to);
+  else
+    for (; n > 0; n -= n >= 4 ? 4 : 1, to += 4, from += 4) {
+      if (n >= 4) {
+        memcpy(to, from, 4 * sizeof *to);
+        continue;
+      }
+      for (int64_t i = 0; i < n; i++) to[i] = from[i];
+      return;
+    }
+}
+
+static inline void clear(float *to, int64_t n) { memset(to, 0, (size_t)n * sizeof *to); }
+
+void cvl_patches_copy(const cvl_patches *p, int64_t r, int64_t rows, int64_t k, int64_t columns,
+                      float *block) {
+  run runs[CVL_BLOCK_K];
+  int n = list_runs(p, k, columns, runs);
+  position q = position_of(p, r);
+  const cvl_axis *a = p->axis;
+  for (int64_t i = 0; i < rows; i++, block += CVL_BLOCK_ROW, advance(p, &q)) {
+    int64_t s0 = a[0].offset + q.i[0] * a[0].step, s1 = a[1].offset + q.i[1] * a[1].step;
+    int64_t s2 = a[2].offset + q.i[2] * a[2].step;
+    float *to = block;
+    for (int j = 0; j < n; to += runs[j].count, j++) {
+      const run *u = &runs[j];
+      int64_t z = s0 + u->from[0], h = s1 + u->from[1], w = s2 + u->from[2], first, last;
+      const float *from;
+      if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) {
+        clear(to, u->count);
+        continue;
+      }
+      from = p->source + (((q.n * a[0].size + z) * a[1].size + h) * a[2].size + w) * p->pitch +
+             u->skip;
+      if (w >= 0 && w + u->taps <= a[2].size) {
+        copy(to, from, u->count);
+        continue;
+      }
+      /* Some taps lie left or right of the source: floats [first, last) of the run do not. */
+      first = clamp(-w * p->depth - u->skip, 0, u->count);
+      last = clamp((a[2].size - w) * p->depth - u->skip, first, u->count);
+      clear(to, first);
+      if (last > first) copy(to + first, from + first, last - first);
+      clear(to + last, u->count - last);
+    }
+  }
+}
+
+void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *target,
+                         const int64_t size[3], int64_t pitch, float **row) {
+  position q = position_of(p, r);
+  const cvl_axis *a = p->axis;
+  for (int64_t i = 0; i < rows; i++, advance(p, &q)) {
+    int64_t z = a[0].origin + q.i[0] * a[0].stride, h = a[1].origin + q.i[1] * a[1].stride;
+    int64_t w = a[2].origin + q.i[2] * a[2].stride;
+    row[i] = target + (((q.n * size[0] + z) * size[1] + h) * size[2] + w) * pitch;
+  }
+}

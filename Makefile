@@ -59,8 +59,8 @@ OP_C     := $(shell grep -lw CVL_DESCRIBE /dev/null $(wildcard core/ops/*.c))
 OP_ANY_C := $(if $(OP_C),$(shell grep -lw CVL_EVERY_DTYPE $(OP_C) /dev/null))
 ISA_C    := $(wildcard core/kernels/*_isa.c)
 BIND_C   := $(wildcard core/bind/*.c)
-CORE_C   := $(filter-out $(OP_C) $(ISA_C) $(BIND_C),$(filter-out core/cuda/% core/dist/%, \
-              $(wildcard core/*/*.c)))
+CORE_C   := $(filter-out $(OP_C) $(ISA_C) core/bind/% core/cli/% core/cuda/% core/dist/%, \
+              $(wildcard core/*/*.c))
 EMBEDDED := $(sort $(shell find lua models -name '*.lua' 2>/dev/null))
 FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu spec/support/*.c))
 
@@ -69,7 +69,7 @@ OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) 
 ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o))
 CORE_O   := $(CORE_C:core/%.c=$(BUILD)/%.o) $(OP_O) $(ISA_O)
 BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
-MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,$(wildcard core/main.c))
+MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,$(wildcard core/main.c core/cli/*.c))
 LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h
 
 all: $(if $(MAIN_O),$(CONVLUA)) $(BUILD)/convlua.so
@@ -204,7 +204,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(INCDIR)
 
 # The rooms whose headers a C program may include.
-HEADERS = $(filter-out bind cuda dist,$(notdir $(patsubst %/,%,$(sort $(dir $(wildcard core/*/*.h))))))
+HEADERS = $(filter-out bind cli cuda dist,$(notdir $(patsubst %/,%,$(sort $(dir $(wildcard core/*/*.h))))))
 
 $(BUILD)/convlua.pc: FORCE
 	@printf '%s\n' 'Name: convlua' 'Description: tensors, layers, automatic differentiation' \

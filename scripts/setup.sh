@@ -18,6 +18,7 @@ build  libpng-dev            library libpng
 build  libzip-dev            library libzip
 build  zlib1g-dev            library zlib
 build  libcurl4-openssl-dev  library libcurl
+build  libopenblas0          shared libopenblas.so.0
 build  ca-certificates       file /etc/ssl/certs/ca-certificates.crt
 test   lua5.4                command lua5.4
 test   lua-busted            luamodule busted.runner
@@ -35,6 +36,7 @@ present() { # kind, name
     command)   command -v "$2" ;;
     header)    echo "#include <$2>" | $cc -E - ;;
     library)   pkg-config --exists "$2" ;;
+    shared)    /sbin/ldconfig -p | grep -F "$2" ;;
     file)      [ -e "$2" ] ;;
     luamodule) lua5.4 -e "require '$2'" ;;
     pymodule)  /usr/bin/python3 -c "import $2" ;;

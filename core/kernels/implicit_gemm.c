@@ -206,7 +206,10 @@ static int list_stretches(const cvl_axis whole[3], const segment *const part[3],
 
 static void fill_rows(float *const *row, int64_t rows, int64_t columns, const float *bias) {
   for (int64_t i = 0; i < rows; i++)
-    for (int64_t c = 0; c < columns; c++) row[i][c] = bias != NULL ? bias[c] : 0;
+    if (bias != NULL)
+      memcpy(row[i], bias, (size_t)columns * sizeof *bias);
+    else
+      memset(row[i], 0, (size_t)columns * sizeof **row);
 }
 
 static void run_task(void *context, int64_t chunk, int worker) {

@@ -17,7 +17,7 @@ enum {
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
-  SUM = 256 /* positions at a time, halved when K is large so that gy's panels stay in the cache */
+  SUM = 128 /* positions at a time: their part of a tile's operands fits the first-level cache */
 };
 
 static const double WORTH =
@@ -29,11 +29,11 @@ typedef struct {
   float *gw, *partial; /* partial {parts - 1, size of gw} */
   const cvl_tile *tile;
   cvl_axis axis[3];
-  int64_t C, K;             /* in a group */
-  int64_t taps[3];          /* of a piece, at most */
-  int64_t channels;         /* of a piece, at most */
-  int64_t pieces[4];        /* along the taps and the channels */
-  int64_t parts, sum, room; /* positions at a time; floats of one worker */
+  int64_t C, K;        /* in a group */
+  int64_t taps[3];     /* of a piece, at most */
+  int64_t channels;    /* of a piece, at most */
+  int64_t pieces[4];   /* along the taps and the channels */
+  int64_t parts, room; /* of the sum; floats of one worker */
   float *blocks;
 } job;
 
@@ -91,8 +91,8 @@ static void run_task(void *context, int64_t chunk, int worker) {
   int64_t end = min(r + size, rows), filled = ceil_div(m, j->tile->mr) * j->tile->mr;
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
-  for (bool add = false; r < end; r += j->sum, add = true) {
-    int64_t count = min(j->sum, end - r);
+  for (bool add = false; r < end; r += SUM, add = true) {
+    int64_t count = min(SUM, end - r);
     cvl_stretch stretch = {b, count};
     cvl_patches_copy(&patches, r, count, 0, m, a);
     for (int64_t i = 0; i < count && m < filled; i++)
@@ -158,8 +158,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
   if (j.parts < 1) j.parts = 1;
-  j.sum = j.K > 256 ? SUM / 2 : SUM;
-  j.room = CVL_BLOCK_FLOATS + ceil_div(j.K, j.tile->nr) * j.tile->nr * j.sum;
+  j.room = CVL_BLOCK_FLOATS + ceil_div(j.K, j.tile->nr) * j.tile->nr * SUM;
   if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;
   cvl_parallel(tasks * j.parts, run_task, &j);

@@ -1,0 +1,168 @@
+#include "kernels/depthwise.h"
+
+#include <string.h>
+
+#include "base/pool.h"
+#include "kernels/isa.h"
+#include "kernels/scratch.h"
+
+enum {
+  LINES = 8,       /* of a task of the forward pass and the gradient of the data */
+  PART_LINES = 64, /* of a part of the sum for the gradient of the filter, at least */
+  MOST_PARTS = 64
+};
+
+typedef struct {
+  const cvl_conv *p;
+  const cvl_depthwise *kernel;
+  const float *source, *bias;
+  float *w,
+      *target; /* w is read only by gather, which shares this struct with the gradient of the filter */
+  const float *gy;
+  const int64_t *target_size;
+  cvl_axis axis[3];
+  int64_t lines, parts;
+} job;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static const cvl_depthwise *kernel_used(void) {
+#if defined(__x86_64__)
+  switch (cvl_isa_used()) {
+  case CVL_ISA_AVX512:
+    return &cvl_depthwise_avx512;
+  case CVL_ISA_AVX2:
+    return &cvl_depthwise_avx2;
+  default:
+    break;
+  }
+#endif
+  return &cvl_depthwise_baseline;
+}
+
+/* Where a line lies: image, and positions on the first two axes. */
+static void place(const job *j, int64_t line, int64_t at[3]) {
+  at[2] = line % j->axis[1].count;
+  at[1] = line / j->axis[1].count % j->axis[0].count;
+  at[0] = line / j->axis[1].count / j->axis[0].count;
+}
+
+/* Collects the lines that the line at `at` reads, from the *next-th pair of taps on; false when there are no more. */
+static bool collect(const job *j, const int64_t at[3], float *w, cvl_depthwise_line *l,
+                    int64_t *next) {
+  const cvl_axis *a = j->axis;
+  l->lines = 0;
+  for (; *next < a[0].taps * a[1].taps && l->lines < CVL_DEPTHWISE_LINES; ++*next) {
+    int64_t t0 = *next / a[1].taps, t1 = *next % a[1].taps;
+    int64_t z = a[0].offset + at[1] * a[0].step + t0 * a[0].spread,
+            h = a[1].offset + at[2] * a[1].step + t1 * a[1].spread;
+    if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
+    int64_t f0 = a[0].filter + t0 * a[0].filter_step, f1 = a[1].filter + t1 * a[1].filter_step;
+    l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
+    l->w[l->lines++] = w + (f0 * j->p->filter[1] + f1) * j->p->filter[2] * l->C;
+  }
+  return l->lines > 0;
+}
+
+static void gather_lines(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_axis *a = j->axis;
+  const int64_t *size = j->target_size;
+  cvl_depthwise_line l = {.axis = a[2], .C = j->p->C};
+  int64_t at[3];
+  (void)worker;
+  for (int64_t line = chunk * LINES; line < min((chunk + 1) * LINES, j->lines); line++) {
+    place(j, line, at);
+    int64_t z = a[0].origin + at[1] * a[0].stride, h = a[1].origin + at[2] * a[1].stride, next = 0;
+    float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * l.C;
+    bool add = false;
+    while (collect(j, at, j->w, &l, &next)) {
+      j->kernel->gather(&l, add, j->bias, y, a[2].stride * l.C);
+      add = true;
+    }
+    if (!add) { /* no tap hits: the kernel writes the bias */
+      l.axis.taps = 0;
+      j->kernel->gather(&l, false, j->bias, y, a[2].stride * l.C);
+      l.axis.taps = a[2].taps;
+    }
+  }
+}
+
+static void gather(job *j) {
+  j->lines = j->p->N * j->axis[0].count * j->axis[1].count;
+  cvl_parallel(ceil_div(j->lines, LINES), gather_lines, j);
+}
+
+int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
+                          float *y, cvl_err *e) {
+  job j = {.p = p,
+           .kernel = kernel_used(),
+           .source = x,
+           .bias = bias,
+           .w = (float *)(uintptr_t)w,
+           .target = y,
+           .target_size = p->out};
+  (void)e;
+  for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
+  gather(&j);
+  return 0;
+}
+
+int cvl_depthwise_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+                                cvl_err *e) {
+  job j = {.p = p,
+           .kernel = kernel_used(),
+           .source = gy,
+           .w = (float *)(uintptr_t)w,
+           .target = gx,
+           .target_size = p->in};
+  int64_t phases[3];
+  (void)e;
+  for (int d = 0; d < 3; d++) phases[d] = min(p->stride[d], p->in[d]);
+  for (int64_t i = 0; i < phases[0] * phases[1] * phases[2]; i++) {
+    j.axis[0] = cvl_axis_backward(p, 0, i / phases[2] / phases[1]);
+    j.axis[1] = cvl_axis_backward(p, 1, i / phases[2] % phases[1]);
+    j.axis[2] = cvl_axis_backward(p, 2, i % phases[2]);
+    gather(&j);
+  }
+  return 0;
+}
+
+/* One part of the sum: some lines of gy. Part 0 adds into gw itself. */
+static void filter_lines(void *context, int64_t part, int worker) {
+  const job *j = context;
+  int64_t size = j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C,
+          count = ceil_div(j->lines, j->parts), at[3];
+  float *w = part > 0 ? j->target + (part - 1) * size : j->w;
+  cvl_depthwise_line l = {.axis = j->axis[2], .C = j->p->C};
+  (void)worker;
+  memset(w, 0, (size_t)size * sizeof *w);
+  for (int64_t line = part * count; line < min((part + 1) * count, j->lines); line++) {
+    int64_t next = 0;
+    place(j, line, at);
+    while (collect(j, at, w, &l, &next)) j->kernel->filter(&l, j->gy + line * l.axis.count * l.C);
+  }
+}
+
+static void add_parts(void *context, int64_t first, int64_t last) {
+  const job *j = context;
+  int64_t size = j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C;
+  for (int64_t part = 1; part < j->parts; part++)
+    for (int64_t i = first; i < last; i++) j->w[i] += j->target[(part - 1) * size + i];
+}
+
+int cvl_depthwise_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                                  cvl_err *e) {
+  job j = {.p = p, .kernel = kernel_used(), .source = x, .gy = gy, .w = gw};
+  int64_t size = p->filter[0] * p->filter[1] * p->filter[2] * p->C;
+  for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
+  j.lines = p->N * j.axis[0].count * j.axis[1].count;
+  j.parts = min(MOST_PARTS, j.lines / PART_LINES + 1);
+  if (size == 0) return 0;
+  if (j.parts > 1 && (j.target = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) return -1;
+  cvl_parallel(j.parts, filter_lines, &j);
+  cvl_parallel_range(size, 1 << 12, add_parts, &j);
+  cvl_scratch_give(j.target);
+  return 0;
+}

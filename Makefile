@@ -48,7 +48,7 @@ VARIANT.f32_$(1) = -DCVL_REAL=float -DCVL_DTYPE_F32 -DCVL_SUFFIX=f32_$(1) $(ISA.
 endef
 $(foreach i,$(ISAS),$(eval $(call VARIANT.f32,$(i))))
 VARIANT.f64  = -DCVL_REAL=double -DCVL_DTYPE_F64 -DCVL_SUFFIX=f64 -O3
-INTEGER      = -O3 -Wno-type-limits -Wno-tautological-compare# x < 0 and x != x in shared formulas
+INTEGER      = -O3 -fwrapv -Wno-type-limits -Wno-tautological-compare# x < 0 and x != x in shared formulas
 VARIANT.i32  = -DCVL_REAL=int32_t -DCVL_DTYPE_I32 -DCVL_SUFFIX=i32 $(INTEGER)
 VARIANT.i64  = -DCVL_REAL=int64_t -DCVL_DTYPE_I64 -DCVL_SUFFIX=i64 $(INTEGER)
 VARIANT.u8   = -DCVL_REAL=uint8_t -DCVL_DTYPE_U8 -DCVL_SUFFIX=u8 $(INTEGER)

@@ -4,6 +4,7 @@
 **
 **   CVL_UNARY(name, options, f, df)             y = f(x, o)         gx = gy * df(x, y, o)
 **   CVL_UNARY_FORWARD(name, options, f)         the same without a derivative
+**   CVL_TEST(name, f)                           y = f(x) as bool
 **   CVL_BINARY(name, options, f, dfa, dfb)      y = f(a, b, o)      ga = gy * dfa(a, b, y, o), gb likewise
 **   CVL_BINARY_FORWARD(name, options, f)
 **   CVL_COMPARE(name, f)                        y = f(a, b) as bool
@@ -24,6 +25,7 @@ typedef struct {
 #ifdef CVL_DESCRIBE
 #define CVL_UNARY(name, opts, f, df)
 #define CVL_UNARY_FORWARD(name, opts, f)
+#define CVL_TEST(name, f)
 #define CVL_BINARY(name, opts, f, dfa, dfb)
 #define CVL_BINARY_FORWARD(name, opts, f)
 #define CVL_COMPARE(name, f)
@@ -34,16 +36,16 @@ typedef struct {
 #define CVL_AT(type, k, i) (*(type *)(p[k] + (i) * l->step[k]))
 #define CVL_UNIT(k, type) (l->step[k] == (int64_t)sizeof(type))
 
-#define CVL_UNARY_FORWARD_(name, opts, f)                                                        \
+#define CVL_UNARY_FORWARD_(name, opts, type, f)                                                      \
   static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                         \
     const opts *o = l->context;                                                                  \
     (void)o;                                                                                     \
-    if (CVL_UNIT(0, real) && CVL_UNIT(1, real)) {                                                \
-      real *restrict y = (real *)p[0];                                                           \
+    if (CVL_UNIT(0, type) && CVL_UNIT(1, real)) {                                                \
+      type *restrict y = (type *)p[0];                                                           \
       const real *restrict x = (const real *)p[1];                                               \
-      for (int64_t i = 0; i < n; i++) y[i] = f(x[i], o);                                         \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(x[i], o);                                   \
     } else {                                                                                     \
-      for (int64_t i = 0; i < n; i++) CVL_AT(real, 0, i) = f(CVL_AT(real, 1, i), o);             \
+      for (int64_t i = 0; i < n; i++) CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), o);       \
     }                                                                                            \
   }                                                                                              \
   static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                            \
@@ -140,7 +142,11 @@ typedef struct {
   }
 
 #define CVL_UNARY_FORWARD(name, opts, f) \
-  CVL_UNARY_FORWARD_(name, opts, f) CVL_KERNELS(name, name##_forward, NULL)
+  CVL_UNARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
+#define CVL_TEST(name, f)                                                                         \
+  CVL_SCALAR uint8_t name##_adapted(real x, const cvl_no_options *o) { return (void)o, f(x); }    \
+  CVL_UNARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted)                               \
+  CVL_KERNELS(name, name##_forward, NULL)
 #define CVL_BINARY_FORWARD(name, opts, f) \
   CVL_BINARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
 #define CVL_COMPARE_ADAPT_(name, f) \
@@ -151,7 +157,7 @@ typedef struct {
   CVL_KERNELS(name, name##_forward, NULL)
 #if CVL_FLOATING
 #define CVL_UNARY(name, opts, f, df)     \
-  CVL_UNARY_FORWARD_(name, opts, f)      \
+  CVL_UNARY_FORWARD_(name, opts, real, f) \
   CVL_UNARY_BACKWARD_(name, opts, df)    \
   CVL_KERNELS(name, name##_forward, name##_backward)
 #define CVL_BINARY(name, opts, f, dfa, dfb) \

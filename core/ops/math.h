@@ -91,13 +91,53 @@ CVL_INLINE_ double cvl_sigmoid_f64(double x) {
   return x >= 0 ? y : e * y;
 }
 
+/* e^x - 1 without cancellation near 0: 2 t / (1 - t) with t = tanh(x / 2). */
+CVL_INLINE_ float cvl_expm1_f32(float x) {
+  float t = cvl_tanh_f32(0.5f * x);
+  return x > 1.0f ? cvl_exp_f32(x) - 1.0f : 2.0f * t / (1.0f - t);
+}
+
+/* ln(1 + x): what 1 + x lost by rounding is put back to first order. */
+CVL_INLINE_ float cvl_log1p_f32(float x) {
+  float u = 1.0f + x, lost = x - (u - 1.0f), y = cvl_log_f32(u);
+  return u > 0.0f && u < INFINITY ? y + lost / u : y;
+}
+
+/* erf x within 2e-7: Taylor below 1, above it Abramowitz & Stegun 1964, 7.1.26. */
+CVL_INLINE_ float cvl_erf_f32(float x) {
+  float a = fabsf(x), q = x * x, t = 1.0f / (1.0f + 0.3275911f * a), p, r;
+  p = 1.0f / 76204800; /* 1 / (n! (2 n + 1)), n = 10 down to 1, signs alternating */
+  p = p * q - 1.0f / 6894720;
+  p = p * q + 1.0f / 685440;
+  p = p * q - 1.0f / 75600;
+  p = p * q + 1.0f / 9360;
+  p = p * q - 1.0f / 1320;
+  p = p * q + 1.0f / 216;
+  p = p * q - 1.0f / 42;
+  p = p * q + 1.0f / 10;
+  p = p * q - 1.0f / 3;
+  p = 1.12837917f * (x + x * q * p);
+  r = 1.061405429f;
+  r = r * t - 1.453152027f;
+  r = r * t + 1.421413741f;
+  r = r * t - 0.284496736f;
+  r = r * t + 0.254829592f;
+  return a < 1.0f ? p : copysignf(1.0f - r * t * cvl_exp_f32(-q), x);
+}
+
 /* The ones that formulas call, for `real`. Integer kernels that need them are never made. */
 CVL_INLINE_ double cvl_exp_f64(double x) { return (exp)(x); }
 CVL_INLINE_ double cvl_log_f64(double x) { return (log)(x); }
 CVL_INLINE_ double cvl_tanh_f64(double x) { return (tanh)(x); }
+CVL_INLINE_ double cvl_expm1_f64(double x) { return (expm1)(x); }
+CVL_INLINE_ double cvl_log1p_f64(double x) { return (log1p)(x); }
+CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
 #define cvl_exp(x) _Generic((x), float: cvl_exp_f32, default: cvl_exp_f64)(x)
 #define cvl_log(x) _Generic((x), float: cvl_log_f32, default: cvl_log_f64)(x)
 #define cvl_tanh(x) _Generic((x), float: cvl_tanh_f32, default: cvl_tanh_f64)(x)
+#define cvl_expm1(x) _Generic((x), float: cvl_expm1_f32, default: cvl_expm1_f64)(x)
+#define cvl_log1p(x) _Generic((x), float: cvl_log1p_f32, default: cvl_log1p_f64)(x)
+#define cvl_erf(x) _Generic((x), float: cvl_erf_f32, default: cvl_erf_f64)(x)
 #define cvl_sigmoid(x) _Generic((x), float: cvl_sigmoid_f32, default: cvl_sigmoid_f64)(x)
 
 #endif

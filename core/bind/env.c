@@ -1,0 +1,127 @@
+#include "bind/env.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/pool.h"
+#include "base/rng.h"
+#include "bind/embed.h"
+#include "kernels/isa.h"
+
+static const char *setting(const char *name) {
+  const char *value = getenv(name);
+  return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static int apply_threads(const char *value, cvl_err *e) {
+  char *end;
+  long n;
+  errno = 0;
+  n = strtol(value, &end, 10);
+  if (errno != 0 || *end != '\0' || n < 1 || n > CVL_MAX_THREADS)
+    return cvl_fail(e, CVL_EARG, 0, "CONVLUA_THREADS must be a whole number from 1 to %d, got '%s'",
+                    CVL_MAX_THREADS, value);
+  cvl_set_threads((int)n);
+  return 0;
+}
+
+int cvl_env_apply(cvl_err *e) {
+  const char *threads = setting("CONVLUA_THREADS");
+  const char *isa = setting("CONVLUA_ISA");
+  const char *conv = setting("CONVLUA_CONV"); /* read by kernels/conv.c, problem by problem */
+  if (threads != NULL && apply_threads(threads, e) != 0) return -1;
+  if (isa != NULL && cvl_isa_force(isa, e) != 0) return cvl_err_prefix(e, "CONVLUA_ISA");
+  if (conv != NULL && strcmp(conv, "direct") != 0 && strcmp(conv, "winograd") != 0)
+    return cvl_fail(e, CVL_EARG, 0, "CONVLUA_CONV must be 'direct' or 'winograd', got '%s'", conv);
+  return 0;
+}
+
+/* set_threads(n): n is from 1 to CVL_MAX_THREADS. */
+static int set_threads(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 1 && n <= CVL_MAX_THREADS, 1, "threads must be from 1 to 256");
+  cvl_set_threads((int)n);
+  return 0;
+}
+
+static int threads(lua_State *L) {
+  lua_pushinteger(L, cvl_threads());
+  return 1;
+}
+
+static int isa(lua_State *L) {
+  lua_pushstring(L, cvl_isa_name(cvl_isa_used()));
+  return 1;
+}
+
+static int set_seed(lua_State *L) {
+  cvl_seed((uint64_t)luaL_checkinteger(L, 1));
+  return 0;
+}
+
+/* setenv(name, value): the value, or none for nil, that os.getenv and the core see from now on. */
+static int set_environment(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1), *value = luaL_optstring(L, 2, NULL);
+  if ((value != NULL ? setenv(name, value, 1) : unsetenv(name)) != 0)
+    return luaL_error(L, "cannot set %s: %s", name, strerror(errno));
+  return 0;
+}
+
+/* apply() -> true | nil, message       cvl_env_apply */
+static int apply(lua_State *L) {
+  cvl_err e = {0};
+  if (cvl_env_apply(&e) != 0) {
+    lua_pushnil(L);
+    lua_pushstring(L, e.msg);
+    return 2;
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* program() -> path of the running program, or nil where the system does not tell */
+static int program(lua_State *L) {
+  char path[4096];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+  if (n <= 0 || n == sizeof path) return 0;
+  lua_pushlstring(L, path, (size_t)n);
+  return 1;
+}
+
+/* source(file) -> text of an embedded Lua source, or nil: help() reads the comments in it */
+static int source(lua_State *L) {
+  const char *file = luaL_checkstring(L, 1);
+  for (const cvl_source *s = cvl_embedded; s->name != NULL; s++) {
+    if (strcmp(s->file, file) != 0) continue;
+    lua_pushlstring(L, (const char *)s->data, s->size);
+    return 1;
+  }
+  return 0;
+}
+
+/* sources() -> {module name = file, ...} of all that is embedded */
+static int sources(lua_State *L) {
+  lua_newtable(L);
+  for (const cvl_source *s = cvl_embedded; s->name != NULL; s++) {
+    lua_pushstring(L, s->file);
+    lua_setfield(L, -2, s->name);
+  }
+  return 1;
+}
+
+int cvl_open_env(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"apply", apply}, {"program", program},
+                                       {"source", source},
+                                       {"sources", sources},   {"set_threads", set_threads}, {"threads", threads},
+      {"isa", isa},     {"set_seed", set_seed}, {"setenv", set_environment},  {NULL, NULL}};
+  luaL_newlib(L, functions);
+  lua_pushinteger(L, CVL_MAX_THREADS);
+  lua_setfield(L, -2, "max_threads");
+  lua_pushliteral(L, CVL_VERSION);
+  lua_setfield(L, -2, "version");
+  return 1;
+}

@@ -1,0 +1,240 @@
+--- help(): what is known about a value, at the prompt.
+--
+--   help()               how to begin
+--   help(convlua.conv2d) an op: its signature, options and defaults
+--   help "conv2d"        the same by name; also "nn.Dense", "train.Loop"
+--   help(nn.Dense), help(model), help(tensor), help(some_function)
+-- Texts are not kept here. Ops and layers bring theirs in their descriptors; those of Lua functions
+-- and modules are the comments above them in the sources, which the binary carries.
+
+local env = require "convlua.core.env"
+
+local intro = [[
+convlua: tensors, layers and training loops for Lua.
+
+  x = convlua.randn{2, 3}              a tensor; x.shape, x:sum(), x + 1
+  nn = convlua.nn                      layers: nn.Dense, nn.Conv2D, nn.Sequential, ...
+  help(nn.Conv2D), help "conv2d"       what a thing is and which options it takes
+  help(convlua), help(x)               what is in it
+  require "models.resnet"              the models that come with it
+
+Tab completes names. Locals stay from line to line. Ctrl-C stops a running chunk, Ctrl-D leaves.]]
+
+local kinds = { NUMBER = "number" }
+
+--- All names in a list, in columns that fit a terminal.
+local function columns(names, width)
+  local widest = 0
+  for _, name in ipairs(names) do widest = math.max(widest, #name) end
+  local per_line = math.max(1, (width - 2) // (widest + 2))
+  local lines, line = {}, {}
+  for i, name in ipairs(names) do
+    line[#line + 1] = name .. (" "):rep(widest - #name)
+    if #line == per_line or i == #names then
+      lines[#lines + 1] = "  " .. table.concat(line, "  "):gsub("%s+$", "")
+      line = {}
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+-- Comments in sources -----------------------------------------------------------------------------
+
+--- The text of a Lua source, embedded or on disk.
+local function source_text(file)
+  local text = env.source(file)
+  if text then return text end
+  local handle = io.open(file, "r")
+  if not handle then return nil end
+  text = handle:read "a"
+  handle:close()
+  return text
+end
+
+local function lines_of(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  return lines
+end
+
+local function bare(comment)
+  return (comment:gsub("^%s*%-%-%-? ?", ""))
+end
+
+--- The comment above the function that starts at a line, and that line.
+local function function_comment(lines, start)
+  local first = start
+  while first > 1 and lines[first - 1]:find "^%s*%-%-" do first = first - 1 end
+  local text = {}
+  for i = first, start - 1 do text[#text + 1] = bare(lines[i]) end
+  local signature = lines[start]:gsub("^%s*local%s+", ""):gsub("^%s*", "")
+  return table.concat(text, "\n"), signature
+end
+
+--- The comment at the top of a source.
+local function header(file)
+  local text = source_text(file)
+  if not text then return nil end
+  local found = {}
+  for _, line in ipairs(lines_of(text)) do
+    if not line:find "^%-%-" then break end
+    found[#found + 1] = bare(line)
+  end
+  return #found > 0 and table.concat(found, "\n") or nil
+end
+
+local function about_function(f)
+  local info = debug.getinfo(f, "S")
+  if info.what == "C" then return nil end
+  local file = info.source:match "^@(.*)$"
+  local text = file and source_text(file)
+  if not text then return nil end
+  local comment, signature = function_comment(lines_of(text), info.linedefined)
+  local place = ("  %s\n  %s:%d"):format(signature, file, info.linedefined)
+  return comment ~= "" and comment .. "\n\n" .. place or place
+end
+
+-- Ops and layers ----------------------------------------------------------------------------------
+
+--- Descriptors of the core by name, from a function of it that lists them.
+local function descriptors(list)
+  local found = {}
+  local core = require "convlua.core"
+  if core[list] then
+    for _, one in ipairs(core[list]()) do found[one.name] = one end
+  end
+  return found
+end
+
+local function default_text(option)
+  if option.required or option.default == nil then return option.required and "required" or "optional" end
+  return "default " .. tostring(option.default)
+end
+
+--- The doc of an op or a layer, and its options with their defaults and what they mean.
+local function about_descriptor(one)
+  local lines = { one.doc }
+  for i, option in ipairs(one.options or {}) do
+    if i == 1 then lines[#lines + 1] = "\noptions" end
+    local kind = kinds[option.kind] or option.kind or ""
+    lines[#lines + 1] = ("  %-16s %s%s%s"):format(option.name, kind, kind ~= "" and ", " or "", default_text(option))
+    if option.doc and option.doc ~= "" then lines[#lines + 1] = ("  %-16s %s"):format("", option.doc) end
+  end
+  if one.samples and one.samples[1] then
+    lines[#lines + 1] = "\nfor example\n  " .. one.samples[1]
+  end
+  return table.concat(lines, "\n")
+end
+
+-- Values ------------------------------------------------------------------------------------------
+
+--- The module whose table this is: its name.
+local function module_name(value)
+  for name, loaded in pairs(package.loaded) do
+    if rawequal(loaded, value) and env.sources()[name] then return name end
+  end
+end
+
+--- Sorted names of the fields of a value, as completion sees them.
+local function field_names(value)
+  local names = {}
+  local complete = require "convlua.repl.complete"
+  complete.each_field(value, function(name)
+    if name:sub(1, 1) ~= "_" then names[name] = true end
+  end)
+  local list = {}
+  for name in pairs(names) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+local function about_fields(value, title)
+  local names = field_names(value)
+  if #names == 0 then return nil end
+  local ok, edit = pcall(require, "convlua.edit")
+  return title .. "\n" .. columns(names, ok and edit.columns() or 80)
+end
+
+--- A value by its name: "conv2d", "nn.Dense", "models.resnet".
+local function by_name(name)
+  local ok, library = pcall(require, "convlua")
+  local value = ok and library or nil
+  for part in name:gsub("^convlua%.", ""):gmatch "[^.:]+" do
+    local got
+    ok, got = pcall(function() return value[part] end)
+    value = ok and got or nil
+    if value == nil then break end
+  end
+  if value ~= nil then return value end
+  return package.loaded[name]
+end
+
+--- The op or layer of this name or value.
+local function find_descriptor(topic)
+  local library = require "convlua"
+  for _, list in ipairs { "ops", "layers" } do
+    for name, one in pairs(descriptors(list)) do
+      if name == topic then return one end
+      local places = { library, library.nn, require "convlua.core" }
+      for _, place in pairs(places) do
+        if type(place) == "table" and topic ~= nil and rawequal(place[name], topic) then return one end
+      end
+    end
+  end
+end
+
+local function join(...)
+  local parts = {}
+  for i = 1, select("#", ...) do
+    local part = select(i, ...)
+    if part and part ~= "" then parts[#parts + 1] = part end
+  end
+  return #parts > 0 and table.concat(parts, "\n\n") or nil
+end
+
+--- The text about a value, or nil.
+local function about(value)
+  local one = find_descriptor(value)
+  if one then return about_descriptor(one) end
+  if type(value) == "function" then return about_function(value) end
+  local metatable = debug.getmetatable(value)
+  local own = type(value) ~= "string" and metatable and rawget(metatable, "__doc")
+  if type(own) == "string" then return own end
+  local name = type(value) == "table" and module_name(value)
+  if name then return join(header(env.sources()[name]), about_fields(value, "in it")) end
+  if type(value) == "table" and metatable and type(rawget(metatable, "__call")) == "function" and
+    not rawget(metatable, "__tostring") then
+    local text = about_function(rawget(metatable, "__call"))
+    if text then return join(text, about_fields(value, "fields and methods")) end
+  end
+  if type(value) == "table" or type(value) == "userdata" then
+    local shown = metatable and (rawget(metatable, "__tostring") or rawget(metatable, "__name"))
+    return join(shown and tostring(value), about_fields(value, "fields and methods"))
+  end
+end
+
+--- Prints what is known about a value or a name.
+local function help(...)
+  if select("#", ...) == 0 then
+    print(intro)
+    return
+  end
+  local topic = ...
+  local value = topic
+  if type(topic) == "string" then
+    local one = find_descriptor(topic)
+    if one then
+      print(about_descriptor(one))
+      return
+    end
+    value = by_name(topic)
+    if value == nil then
+      print(("Nothing is known about '%s'. help() tells how to begin."):format(topic))
+      return
+    end
+  end
+  local text = value ~= nil and about(value)
+  print(text or ("%s: no help for it."):format(tostring(value)))
+end
+
+return help

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "bind/env.h"
+#include "bind/memory.h"
 #include "bind/signal.h"
 
 static const char installed = 0; /* its address is a key of the registry */
@@ -66,31 +67,34 @@ static int search(lua_State *L) {
   return 2;
 }
 
+/* What the core has beside what open.c knows of. */
+static const luaL_Reg parts[] = {{"convlua.core.signal", cvl_open_signal},
+                                 {"convlua.core.env", cvl_open_env},
+                                 {"convlua.core.memory", cvl_open_memory},
+                                 {NULL, NULL}};
+
 static int open_core(lua_State *L) {
   lua_settop(L, 2);
   lua_pushcfunction(L, luaopen_convlua_core);
   lua_insert(L, 1);
   lua_call(L, 2, 1);
-  luaL_requiref(L, "convlua.core.signal", cvl_open_signal, 0);
-  lua_setfield(L, 1, "signal");
-  luaL_requiref(L, "convlua.core.env", cvl_open_env, 0);
-  lua_setfield(L, 1, "env");
-  lua_settop(L, 1);
+  for (const luaL_Reg *part = parts; part->name != NULL; part++) {
+    luaL_requiref(L, part->name, part->func, 0);
+    lua_setfield(L, 1, part->name + strlen("convlua.core."));
+  }
   return 1;
 }
 
 void cvl_embed_install(lua_State *L) {
-  static const luaL_Reg preload[] = {{"convlua.core", open_core},
-                                     {"convlua.core.signal", cvl_open_signal},
-                                     {"convlua.core.env", cvl_open_env},
-                                     {NULL, NULL}};
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &installed) != LUA_TNIL) {
     lua_pop(L, 1);
     return;
   }
   lua_pop(L, 1);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  luaL_setfuncs(L, preload, 0);
+  lua_pushcfunction(L, open_core);
+  lua_setfield(L, -2, "convlua.core");
+  luaL_setfuncs(L, parts, 0);
   lua_pop(L, 1);
   lua_getglobal(L, LUA_LOADLIBNAME);
   if (lua_istable(L, -1) && lua_getfield(L, -1, "searchers") == LUA_TTABLE) {

@@ -1,7 +1,9 @@
 #include "bind/env.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +11,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "bind/embed.h"
+#include "device/device.h"
 #include "kernels/isa.h"
 
 static const char *setting(const char *name) {
@@ -112,12 +115,44 @@ static int sources(lua_State *L) {
   return 1;
 }
 
+/* library(name) -> path of a shared library, or nil, message */
+static int library(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+  struct link_map *map = NULL;
+  if (handle == NULL) {
+    lua_pushnil(L);
+    lua_pushstring(L, dlerror());
+    return 2;
+  }
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0 || map == NULL) map = NULL;
+  lua_pushstring(L, map != NULL ? map->l_name
+                                : name); /* may raise: a handle more or less is harmless */
+  dlclose(handle);
+  return 1;
+}
+
+/* device_problem(name) -> why a device cannot be used, or nil when it can */
+static int device_problem(lua_State *L) {
+  cvl_err e = {0};
+  if (cvl_device_get(luaL_checkstring(L, 1), &e) != NULL) return 0;
+  lua_pushstring(L, e.msg);
+  return 1;
+}
+
 int cvl_open_env(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"apply", apply}, {"program", program},
+  static const luaL_Reg functions[] = {{"apply", apply},
+                                       {"program", program},
+                                       {"library", library},
+                                       {"device_problem", device_problem},
                                        {"source", source},
-                                       {"sources", sources},   {"set_threads", set_threads}, {"threads", threads},
-      {"isa", isa},     {"set_seed", set_seed}, {"setenv", set_environment},  {NULL, NULL}};
+                                       {"sources", sources},
+                                       {"set_threads", set_threads},
+                                       {"threads", threads},
+                                       {"isa", isa},
+                                       {"set_seed", set_seed},
+                                       {"setenv", set_environment},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushinteger(L, CVL_MAX_THREADS);
   lua_setfield(L, -2, "max_threads");

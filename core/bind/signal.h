@@ -2,7 +2,7 @@
 ** Ctrl-C. Three ways to take a signal:
 **   raise   SIGINT becomes the Lua error "interrupted!" in whatever Lua code runs, coroutines
 **           included (the command)
-**   guard   SIGINT and SIGTERM are only noted, and who set the guard asks for them (a training loop)
+**   guard   SIGINT and SIGTERM are only noted; who set the guard asks for them (a training loop)
 **   prompt  SIGINT only ends the reading of a line (the prompt)
 ** In the first two a second signal ends the process at once, with status 128 + its number.
 */

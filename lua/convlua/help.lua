@@ -20,8 +20,6 @@ convlua: tensors, layers and training loops for Lua.
 
 Tab completes names. Locals stay from line to line. Ctrl-C stops a running chunk, Ctrl-D leaves.]]
 
-local kinds = { NUMBER = "number" }
-
 --- All names in a list, in columns that fit a terminal.
 local function columns(names, width)
   local widest = 0
@@ -107,8 +105,8 @@ local function descriptors(list)
 end
 
 local function default_text(option)
-  if option.required or option.default == nil then return option.required and "required" or "optional" end
-  return "default " .. tostring(option.default)
+  if option.required then return "required" end
+  return option.default == nil and "optional" or "default " .. tostring(option.default)
 end
 
 --- The doc of an op or a layer, and its options with their defaults and what they mean.
@@ -116,9 +114,11 @@ local function about_descriptor(one)
   local lines = { one.doc }
   for i, option in ipairs(one.options or {}) do
     if i == 1 then lines[#lines + 1] = "\noptions" end
-    local kind = kinds[option.kind] or option.kind or ""
-    lines[#lines + 1] = ("  %-16s %s%s%s"):format(option.name, kind, kind ~= "" and ", " or "", default_text(option))
-    if option.doc and option.doc ~= "" then lines[#lines + 1] = ("  %-16s %s"):format("", option.doc) end
+    local kind = option.kind and option.kind .. ", " or ""
+    lines[#lines + 1] = ("  %-16s %s%s"):format(option.name, kind, default_text(option))
+    if option.doc and option.doc ~= "" then
+      lines[#lines + 1] = ("  %-16s %s"):format("", option.doc)
+    end
   end
   if one.samples and one.samples[1] then
     lines[#lines + 1] = "\nfor example\n  " .. one.samples[1]
@@ -177,7 +177,9 @@ local function find_descriptor(topic)
       if name == topic then return one end
       local places = { library, library.nn, require "convlua.core" }
       for _, place in pairs(places) do
-        if type(place) == "table" and topic ~= nil and rawequal(place[name], topic) then return one end
+        if type(place) == "table" and topic ~= nil and rawequal(place[name], topic) then
+          return one
+        end
       end
     end
   end

@@ -1,0 +1,116 @@
+--- convlua doctor: what was found on this machine, a line each, and why something is missing.
+-- The status is 1 when the library itself does not load.
+
+local env = require "convlua.core.env"
+
+local function first_line(path, pattern)
+  local file = io.open(path, "r")
+  if not file then return nil end
+  for line in file:lines() do
+    local found = line:match(pattern)
+    if found then
+      file:close()
+      return found
+    end
+  end
+  file:close()
+end
+
+local function exists(path)
+  local file = io.open(path, "r")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local function command(line)
+  local pipe = io.popen(line .. " 2>/dev/null", "r")
+  local answer = pipe and pipe:read "l"
+  if pipe then pipe:close() end
+  return answer ~= "" and answer or nil
+end
+
+local function gib(bytes)
+  return ("%.1f GiB"):format(bytes / 2 ^ 30)
+end
+
+local function processor()
+  local model = first_line("/proc/cpuinfo", "^model name%s*:%s*(.-)%s*$")
+  model = model or command "uname -m" or "unknown"
+  local forced = os.getenv "CONVLUA_ISA"
+  return ("%s; kernels for %s%s"):format(model, env.isa(), forced and " (CONVLUA_ISA)" or "")
+end
+
+--- The machine's memory, what of it is free, and the limit of the control group if that is less.
+local function memory()
+  local total = tonumber(first_line("/proc/meminfo", "^MemTotal:%s*(%d+)"))
+  local free = tonumber(first_line("/proc/meminfo", "^MemAvailable:%s*(%d+)"))
+  if not (total and free) then return "unknown" end
+  local text = ("%s, %s available"):format(gib(total * 1024), gib(free * 1024))
+  local limit = tonumber(first_line("/sys/fs/cgroup/memory.max", "^(%d+)"))
+  if limit and limit < total * 1024 then text = text .. "; limited to " .. gib(limit) end
+  return text
+end
+
+local function device(name)
+  local problem = env.device_problem(name)
+  return problem and "no: " .. problem or "yes"
+end
+
+local function library(name)
+  local path, problem = env.library(name)
+  return path or "no: " .. problem
+end
+
+local function terminal()
+  local edit = require "convlua.edit"
+  local lines = edit.terminal() and "lines can be edited" or "plain lines"
+  return ("%s, %d columns"):format(lines, edit.columns())
+end
+
+-- Data sets: what one file of each is called.
+local sets = {
+  { "CIFAR-10", "cifar-10-batches-bin/data_batch_1.bin" },
+  { "CIFAR-100", "cifar-100-binary/train.bin" },
+  { "MNIST", "mnist/train-images-idx3-ubyte" },
+}
+
+--- The folders that data are looked for in, in order.
+local function data_folders()
+  local home = os.getenv "HOME"
+  local cache = os.getenv "XDG_CACHE_HOME" or home and home .. "/.cache"
+  local list = { "./data", "../shared/data" }
+  if os.getenv "CONVLUA_DATA" then table.insert(list, 1, (os.getenv "CONVLUA_DATA")) end
+  if cache then list[#list + 1] = cache .. "/convlua" end
+  return list
+end
+
+local function find_set(file)
+  local folders = data_folders()
+  for _, folder in ipairs(folders) do
+    local path = folder .. "/" .. file
+    if exists(path) then return "in " .. path:match "^(.*)/" end
+  end
+  return "not in " .. table.concat(folders, ", ")
+end
+
+local function say(name, text)
+  print(("%-12s %s"):format(name, (text:gsub("\n", "\n" .. (" "):rep(13)))))
+end
+
+return function()
+  say("convlua", ("%s, %s, program %s"):format(env.version, _VERSION, env.program() or "unknown"))
+  local ok, problem = pcall(require, "convlua")
+  say("library", ok and "loads" or "does not load: " .. tostring(problem))
+  say("processor", processor())
+  say("threads", tostring(env.threads()))
+  say("memory", memory())
+  say("BLAS", library "libopenblas.so.0")
+  say("JPEG", library "libturbojpeg.so.0")
+  say("PNG", library "libpng16.so.16")
+  say("zip", library "libzip.so.4")
+  say("download", library "libcurl.so.4")
+  say("cuda", device "cuda")
+  for _, set in ipairs(sets) do say(set[1], find_set(set[2])) end
+  say("terminal", terminal())
+  return ok and 0 or 1
+end

@@ -47,22 +47,16 @@ typedef struct {
   colour at[SIDE][SIDE];
 } canvas;
 
-static colour any_colour(dice *d) { return (colour){roll(d), roll(d), roll(d)}; }
+/* A colour around a grey of low..high. */
+static colour tone(dice *d, float low, float high) {
+  const float tint = 0.5f;
+  float grey = between(d, low, high);
+  return (colour){grey + tint * (roll(d) - 0.5f), grey + tint * (roll(d) - 0.5f),
+                  grey + tint * (roll(d) - 0.5f)};
+}
 
 static colour mix(colour a, colour b, float t) {
   return (colour){a.r + (b.r - a.r) * t, a.g + (b.g - a.g) * t, a.b + (b.b - a.b) * t};
-}
-
-static float distance(colour a, colour b) {
-  return sqrtf((a.r - b.r) * (a.r - b.r) + (a.g - b.g) * (a.g - b.g) + (a.b - b.b) * (a.b - b.b));
-}
-
-/* A colour that can be told from `other`. */
-static colour contrast(dice *d, colour other) {
-  enum { TRIES = 16 };
-  colour c = any_colour(d);
-  for (int i = 0; i < TRIES && distance(c, other) < 0.3f; i++) c = any_colour(d);
-  return c;
 }
 
 static float clamp01(float v) { return v < 0 ? 0 : v > 1 ? 1 : v; }
@@ -134,8 +128,8 @@ static float texture(int kind, float px, float py, float period) {
 
 /* ---- the picture, from back to front */
 
-static void background(canvas *c, dice *d, colour base) {
-  colour other = mix(base, any_colour(d), 0.6f);
+static void background(canvas *c, dice *d) {
+  colour base = tone(d, 0.15f, 0.45f), other = tone(d, 0.15f, 0.45f);
   float angle = between(d, 0, 6.2831853f), phase = between(d, 0, 6.2831853f);
   float period = between(d, 25, 70), kx = cosf(angle) / period, ky = sinf(angle) / period;
   for (int i = 0; i < SIDE; i++)
@@ -150,7 +144,7 @@ static void bar(canvas *c, dice *d, float thickest) {
   float x = between(d, 0, SIDE), y = between(d, 0, SIDE), angle = between(d, 0, 6.2831853f);
   float half = between(d, 0, 6), thick = between(d, 0.6f, thickest);
   float dx = cosf(angle), dy = sinf(angle);
-  colour paint = any_colour(d);
+  colour paint = tone(d, 0.2f, 0.7f);
   int top, bottom, left, right;
   span(x, half + thick + 1, &left, &right);
   span(y, half + thick + 1, &top, &bottom);
@@ -163,15 +157,14 @@ static void bar(canvas *c, dice *d, float thickest) {
     }
 }
 
-static void figure(canvas *c, dice *d, int label, colour base) {
+static void figure(canvas *c, dice *d, int label) {
   bool textured = label >= STRIPES;
   int shape = !textured ? label : upto(d, 3) == 0 ? SQUARE : DISC;
-  float radius = textured ? between(d, 8, 13) : between(d, 6, 12), room = SIDE - 1.6f * radius;
-  float x = 0.8f * radius + between(d, 0, room), y = 0.8f * radius + between(d, 0, room);
-  float angle = between(d, 0, 6.2831853f), dx = cosf(angle), dy = sinf(angle);
+  float radius = between(d, 9, 13), x = SIDE / 2 + between(d, -4, 4), y = SIDE / 2 + between(d, -4, 4);
+  float angle = between(d, -0.4f, 0.4f), dx = cosf(angle), dy = sinf(angle);
   float squeeze = between(d, 0.8f, 1); /* seen a little from the side */
   float period = between(d, 4, 7), shade = between(d, -0.25f, 0.25f);
-  colour paint = contrast(d, base), second = contrast(d, paint);
+  colour paint = tone(d, 0.6f, 0.95f), second = tone(d, 0.1f, 0.35f);
   int top, bottom, left, right;
   span(x, 1.1f * radius + 1, &left, &right); /* the corners of a square reach 1.06 */
   span(y, 1.1f * radius + 1, &top, &bottom);
@@ -191,7 +184,7 @@ static void figure(canvas *c, dice *d, int label, colour base) {
 static uint8_t to_byte(float v, float noise) { return (uint8_t)(255 * clamp01(v + noise) + 0.5f); }
 
 static void finish(const canvas *c, dice *d, uint8_t *x) {
-  float grain = between(d, 0.02f, 0.15f); /* half the width of the noise */
+  float grain = between(d, 0.02f, 0.12f); /* half the width of the noise */
   for (int i = 0; i < SIDE; i++)
     for (int j = 0; j < SIDE; j++, x += 3) {
       x[0] = to_byte(c->at[i][j].r, between(d, -grain, grain));
@@ -203,11 +196,10 @@ static void finish(const canvas *c, dice *d, uint8_t *x) {
 static void draw(uint64_t seed, uint64_t index, uint8_t *x) {
   dice d = {.rng = {.seed = seed, .stream = CVL_STREAM_SHAPES10}, .next = index << 12};
   canvas c;
-  colour base = any_colour(&d);
-  int behind = 5 + upto(&d, 6), before = 1 + upto(&d, 3);
-  background(&c, &d, base);
+  int behind = 3 + upto(&d, 5), before = upto(&d, 3);
+  background(&c, &d);
   for (int i = 0; i < behind; i++) bar(&c, &d, 2.5f);
-  figure(&c, &d, (int)(index % CVL_SHAPES10_CLASSES), base);
+  figure(&c, &d, (int)(index % CVL_SHAPES10_CLASSES));
   for (int i = 0; i < before; i++) bar(&c, &d, 1.6f);
   finish(&c, &d, x);
 }

@@ -14,7 +14,8 @@ static int check(const cvl_augment *o, cvl_dtype dtype, const cvl_shape *item, c
     return cvl_fail(e, CVL_EDTYPE, 0, "items must be uint8 or float32, got %s",
                     cvl_dtype_name(dtype));
   if (o->pad < 0 || o->cutout < 0)
-    return cvl_fail(e, CVL_EARG, 0, "crop padding and cutout must not be negative, got %lld and %lld",
+    return cvl_fail(e, CVL_EARG, 0,
+                    "crop padding and cutout must not be negative, got %lld and %lld",
                     (long long)o->pad, (long long)o->cutout);
   if (moves && item->ndim != 3)
     return cvl_fail(e, CVL_ESHAPE, 0,
@@ -40,7 +41,7 @@ int cvl_transform_init(cvl_transform *t, const cvl_augment *o, cvl_dtype dtype,
                        const cvl_shape *item, cvl_err *e) {
   *t = (cvl_transform){.o = *o, .dtype = dtype};
   if (check(o, dtype, item, e) != 0) return -1;
-  t->channels = item->ndim > 0 && (item->ndim == 3 || o->channels > 0) ? item->dim[item->ndim - 1] : 1;
+  t->channels = item->ndim == 3 ? item->dim[2] : o->channels > 0 ? o->channels : 1;
   t->height = item->ndim == 3 ? item->dim[0] : 1;
   t->width = t->height * t->channels > 0 ? cvl_shape_count(item) / (t->height * t->channels) : 0;
   if (dtype != CVL_U8) return 0;

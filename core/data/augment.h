@@ -1,6 +1,7 @@
 /*
-** From a stored item to a network's input: random crop, random flip, normalisation, cutout, in this order.
-** What happens to an item is a function of (seed, epoch, index) alone, whichever thread does it and in whatever order.
+** From a stored item to a network's input: random crop, random flip, normalisation, cutout, in this
+** order. What happens to an item is a function of (seed, epoch, index) alone, whichever thread does
+** it and in whatever order.
 */
 #ifndef CVL_DATA_AUGMENT_H
 #define CVL_DATA_AUGMENT_H
@@ -18,10 +19,12 @@ typedef struct cvl_augment {
   int64_t pad;  /* pixels added on each side before a crop of the original size; 0: no crop */
   bool reflect; /* pad with the mirrored image (the edge itself not repeated) instead of black */
   bool flip;    /* left and right exchanged for half of the samples */
-  int64_t cutout; /* side in pixels of a square set to the mean, its centre anywhere in the image, so that it may be
-                  ** cut off; 0: none. DeVries & Taylor 2017, arXiv:1708.04552 */
-  int channels; /* how many of the following hold: the last axis of the item, or 0 for no normalisation */
-  float mean[CVL_AUGMENT_CHANNELS], deviation[CVL_AUGMENT_CHANNELS]; /* in units of 0..1 for uint8 */
+  /* Side in pixels of a square set to the mean, its centre anywhere in the image, so that it may be
+  ** cut off; 0: none. DeVries & Taylor 2017, arXiv:1708.04552. */
+  int64_t cutout;
+  int channels; /* the last axis of the item, whose means follow; 0: no normalisation */
+  float mean[CVL_AUGMENT_CHANNELS]; /* in units of 0..1 for uint8 */
+  float deviation[CVL_AUGMENT_CHANNELS];
 } cvl_augment;
 
 /* An augmentation made ready for items of one type and shape. */
@@ -33,10 +36,10 @@ typedef struct cvl_transform {
 } cvl_transform;
 
 /*
-** Items are uint8, which become 0..1, or float32. Crop, flip and cutout need items {height, width, channels};
-** normalisation alone takes any shape whose last axis is the channels.
-** Errors: CVL_EDTYPE, CVL_ESHAPE, CVL_EARG (a negative size, a reflection wider than the image, a deviation that is not
-** positive), CVL_ENOMEM.
+** Items are uint8, which become 0..1, or float32. Crop, flip and cutout need items {height, width,
+** channels}; normalisation alone takes any shape whose last axis is the channels.
+** Errors: CVL_EDTYPE, CVL_ESHAPE, CVL_EARG (a negative size, a reflection wider than the image, a
+** deviation that is not positive), CVL_ENOMEM.
 */
 int cvl_transform_init(cvl_transform *t, const cvl_augment *o, cvl_dtype dtype,
                        const cvl_shape *item, cvl_err *e);

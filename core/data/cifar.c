@@ -22,8 +22,7 @@ static void decode(void *context, int64_t first, int64_t last) {
     uint8_t *x = j->x + i * CVL_CIFAR_PIXELS;
     if (record[0] >= CVL_CIFAR_CLASSES) {
       long long known = atomic_load(&j->bad);
-      while (i < known && !atomic_compare_exchange_weak(&j->bad, &known, i)) {
-      }
+      while (i < known && !atomic_compare_exchange_weak(&j->bad, &known, i)) {}
     }
     j->labels[i] = record[0];
     for (int p = 0; p < PLANE; p++) {

@@ -1,7 +1,7 @@
 /*
-** CIFAR-10, binary version (Krizhevsky 2009, "Learning multiple layers of features from tiny images";
-** https://www.cs.toronto.edu/~kriz/cifar.html). A file is 10,000 records of one label byte and 3072 pixel bytes: the red
-** plane, the green, the blue, each 32 rows of 32.
+** CIFAR-10, binary version (Krizhevsky 2009, "Learning multiple layers of features from tiny
+** images"; https://www.cs.toronto.edu/~kriz/cifar.html). A file is 10,000 records of one label byte
+** and 3072 pixel bytes: the red plane, the green, the blue, each 32 rows of 32.
 */
 #ifndef CVL_DATA_CIFAR_H
 #define CVL_DATA_CIFAR_H
@@ -23,8 +23,8 @@ extern const char *const cvl_cifar_names[CVL_CIFAR_CLASSES]; /* airplane ... tru
 
 /*
 ** Decodes one file's bytes: x {10000, 32, 32, 3} uint8, channels last; labels {10000}, from 0.
-** `name` is the file's, for messages. Errors: CVL_EFORMAT when the size is not exactly 30,730,000 bytes or a label is
-** above 9; the message names the file and the record, from 1.
+** `name` is the file's, for messages. Errors: CVL_EFORMAT when the size is not exactly 30,730,000
+** bytes or a label is above 9; the message names the file and the record, from 1.
 */
 int cvl_cifar_decode(const unsigned char *bytes, size_t size, const char *name, uint8_t *x,
                      int64_t *labels, cvl_err *e);

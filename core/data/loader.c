@@ -1,7 +1,8 @@
 /*
-** The ring: batch b lives in slot b % depth. Workers claim batches in order and fill a whole one each; the owner takes
-** them in order. One lock guards the numbers; the samples themselves are written and copied outside it, by whoever the
-** numbers say has the slot: a worker from claim until `ready`, the owner from `ready` until `taken` moves on.
+** The ring: batch b lives in slot b % depth. Workers claim batches in order and fill a whole one
+** each; the owner takes them in order. One lock guards the numbers; the samples themselves are
+** written and copied outside it, by whoever the numbers say has the slot: a worker from claim until
+** `ready`, the owner from `ready` until `taken` moves on.
 */
 #include "data/loader.h"
 
@@ -33,7 +34,7 @@ struct cvl_loader {
   cvl_loader_options o;
   int64_t item_count; /* numbers in an item */
   int64_t batches;
-  int64_t *order; /* {count}: which sample comes when, in this epoch; written only while nobody is busy */
+  int64_t *order; /* {count}: the samples of this epoch; written only while nobody is busy */
   uint64_t epoch;
   pid_t owner; /* the process that has the workers */
 
@@ -69,13 +70,14 @@ static void make_order(cvl_loader *l) {
   }
 }
 
-/* Fills a batch; `number` is the worker's, 0 for the owner. Gives up without a word when the loader is cancelled. */
+/* Fills a batch; `number` is the worker's, 0 for the owner. Gives up without a word when the loader
+** is cancelled. */
 static int fill(cvl_loader *l, int64_t batch, int number, float *x, int64_t *labels, cvl_err *e) {
   int64_t n = batch_length(l, batch);
   for (int64_t i = 0; i < n && !atomic_load_explicit(&l->cancelled, memory_order_relaxed); i++) {
     int64_t index = l->order[batch * l->o.batch_size + i];
-    if (l->source.get(l->source.context, index, l->epoch, x + i * l->item_count, &labels[i], e) == 0)
-      continue;
+    float *item = x + i * l->item_count;
+    if (l->source.get(l->source.context, index, l->epoch, item, &labels[i], e) == 0) continue;
     if (number == 0) return cvl_err_prefix(e, "loader, sample %lld", (long long)index + 1);
     return cvl_err_prefix(e, "loader worker %d, sample %lld", number, (long long)index + 1);
   }
@@ -110,7 +112,8 @@ static void *work(void *arg) {
 
 static bool has_workers(const cvl_loader *l) { return l->started > 0 && l->owner == getpid(); }
 
-/* Fewer threads than asked for, or none, is not an error: the batches are the same. Signals are for the owner. */
+/* Fewer threads than asked for, or none, is not an error: the batches are the same. Signals are for
+** the owner. */
 static void start_workers(cvl_loader *l) {
   sigset_t all, before;
   if (l->started > 0 || l->o.workers == 0 || l->owner != getpid()) return;
@@ -193,7 +196,8 @@ void cvl_loader_position(const cvl_loader *l, uint64_t *epoch, int64_t *batch) {
   *batch = l->taken; /* only the owner writes it */
 }
 
-/* Sends the workers to rest, for a change of position. They go on when `cancelled` is false again. */
+/* Sends the workers to rest, for a change of position. They go on when `cancelled` is false again.
+** */
 static void halt(cvl_loader *l) {
   pthread_mutex_lock(&l->lock);
   atomic_store(&l->cancelled, true);

@@ -1,6 +1,7 @@
 /*
-** A figure is a signed distance: negative inside, in units of its radius. Multiplied by the radius in pixels it also
-** says how much of a pixel is covered, which gives smooth edges from one sample per pixel.
+** A figure is a signed distance: negative inside, in units of its radius. Multiplied by the radius
+** in pixels it also says how much of a pixel is covered, which gives smooth edges from one sample
+** per pixel.
 */
 #include "data/shapes10.h"
 
@@ -15,7 +16,8 @@ enum { SIDE = CVL_SHAPES10_SIDE };
 enum { DISC, RING, SQUARE, TRIANGLE, STAR, CROSS, CRESCENT, STRIPES, CHECKER, DOTS };
 
 const char *const cvl_shapes10_names[CVL_SHAPES10_CLASSES] = {
-    "disc", "ring", "square", "triangle", "star", "cross", "crescent", "stripes", "checker", "dots"};
+    "disc",  "ring",     "square",  "triangle", "star",
+    "cross", "crescent", "stripes", "checker",  "dots"};
 
 /* ---- random numbers: each sample has 4096 blocks of its own */
 
@@ -66,7 +68,8 @@ static float length(float x, float y) { return sqrtf(x * x + y * y); }
 /* How much of a pixel lies inside, from the distance to the edge in pixels. */
 static float cover(float pixels) { return clamp01(0.5f - pixels); }
 
-/* The pixels of one axis that something of radius `reach` around `centre` can touch: first..last-1. */
+/* The pixels of one axis that something of radius `reach` around `centre` can touch: first..last-1.
+** */
 static void span(float centre, float reach, int *first, int *last) {
   float low = floorf(centre - reach), high = ceilf(centre + reach) + 1;
   *first = low > 0 ? (int)low : 0;
@@ -87,7 +90,7 @@ static float star(float u, float v) {
   const float fifth = 1.2566371f, inner = 0.42f;
   float angle = fabsf(remainderf(atan2f(u, v), fifth)), r = length(u, v);
   float x = r * sinf(angle), y = r * cosf(angle);
-  float bx = inner * sinf(fifth / 2), by = inner * cosf(fifth / 2); /* the notch; the point is (0, 1) */
+  float bx = inner * sinf(fifth / 2), by = inner * cosf(fifth / 2); /* notch; the tip: (0, 1) */
   float nx = 1 - by, ny = bx, norm = length(nx, ny);                /* normal of the line */
   return (x * nx + (y - 1) * ny) / norm;
 }
@@ -101,29 +104,21 @@ static float crescent(float u, float v) {
   return fmaxf(length(u, v) - 0.9f, 0.72f - length(u - 0.45f, v));
 }
 
-static float outline(int figure, float u, float v) {
-  switch (figure) {
-  case RING: return fabsf(length(u, v) - 0.7f) - 0.2f;
-  case SQUARE: return square(u, v);
-  case TRIANGLE: return triangle(u, v);
-  case STAR: return star(u, v);
-  case CROSS: return cross(u, v);
-  case CRESCENT: return crescent(u, v);
-  default: return disc(u, v);
-  }
-}
+static float ring(float u, float v) { return fabsf(length(u, v) - 0.7f) - 0.2f; }
+
+/* A texture's figure is a disc or a square. */
+static float (*const outlines[])(float, float) = {
+    [DISC] = disc, [RING] = ring,   [SQUARE] = square,    [TRIANGLE] = triangle,
+    [STAR] = star, [CROSS] = cross, [CRESCENT] = crescent};
 
 /* ---- textures: 0..1 at a place in pixels, for waves of `period` pixels */
 
 static float texture(int kind, float px, float py, float period) {
   const float turn = 6.2831853f;
   float a = sinf(turn * px / period), b = sinf(turn * py / period);
-  switch (kind) {
-  case STRIPES: return clamp01(0.5f + 1.5f * a);
-  case CHECKER: return clamp01(0.5f + 2.5f * a * b);
-  case DOTS: return clamp01(2 * (a + b) - 1.6f);
-  default: return 0;
-  }
+  return kind == STRIPES   ? clamp01(0.5f + 1.5f * a)
+         : kind == CHECKER ? clamp01(0.5f + 2.5f * a * b)
+                           : clamp01(2 * (a + b) - 1.6f); /* DOTS */
 }
 
 /* ---- the picture, from back to front */
@@ -160,11 +155,12 @@ static void bar(canvas *c, dice *d, float thickest) {
 static void figure(canvas *c, dice *d, int label) {
   bool textured = label >= STRIPES;
   int shape = !textured ? label : upto(d, 3) == 0 ? SQUARE : DISC;
-  float radius = between(d, 9, 13), x = SIDE / 2 + between(d, -4, 4), y = SIDE / 2 + between(d, -4, 4);
-  float angle = between(d, -0.4f, 0.4f), dx = cosf(angle), dy = sinf(angle);
+  float radius = between(d, 7, 12);
+  float x = SIDE / 2 + between(d, -6, 6), y = SIDE / 2 + between(d, -6, 6);
+  float angle = between(d, -0.6f, 0.6f), dx = cosf(angle), dy = sinf(angle);
   float squeeze = between(d, 0.8f, 1); /* seen a little from the side */
   float period = between(d, 4, 7), shade = between(d, -0.25f, 0.25f);
-  colour paint = tone(d, 0.6f, 0.95f), second = tone(d, 0.1f, 0.35f);
+  colour paint = tone(d, 0.5f, 0.95f), second = tone(d, 0.1f, 0.35f);
   int top, bottom, left, right;
   span(x, 1.1f * radius + 1, &left, &right); /* the corners of a square reach 1.06 */
   span(y, 1.1f * radius + 1, &top, &bottom);
@@ -172,7 +168,7 @@ static void figure(canvas *c, dice *d, int label) {
     for (int j = left; j < right; j++) {
       float px = (float)j - x, py = (float)i - y;
       float u = px * dx + py * dy, v = (py * dx - px * dy) / squeeze;
-      float t = cover(radius * squeeze * outline(shape, u / radius, v / radius));
+      float t = cover(radius * squeeze * outlines[shape](u / radius, v / radius));
       if (t == 0) continue;
       colour here = textured ? mix(paint, second, texture(label, u, v, period)) : paint;
       float light = 1 + shade * u / radius;
@@ -184,7 +180,7 @@ static void figure(canvas *c, dice *d, int label) {
 static uint8_t to_byte(float v, float noise) { return (uint8_t)(255 * clamp01(v + noise) + 0.5f); }
 
 static void finish(const canvas *c, dice *d, uint8_t *x) {
-  float grain = between(d, 0.02f, 0.12f); /* half the width of the noise */
+  float grain = between(d, 0.02f, 0.15f); /* half the width of the noise */
   for (int i = 0; i < SIDE; i++)
     for (int j = 0; j < SIDE; j++, x += 3) {
       x[0] = to_byte(c->at[i][j].r, between(d, -grain, grain));
@@ -196,7 +192,7 @@ static void finish(const canvas *c, dice *d, uint8_t *x) {
 static void draw(uint64_t seed, uint64_t index, uint8_t *x) {
   dice d = {.rng = {.seed = seed, .stream = CVL_STREAM_SHAPES10}, .next = index << 12};
   canvas c;
-  int behind = 3 + upto(&d, 5), before = upto(&d, 3);
+  int behind = 3 + upto(&d, 5), before = upto(&d, 4);
   background(&c, &d);
   for (int i = 0; i < behind; i++) bar(&c, &d, 2.5f);
   figure(&c, &d, (int)(index % CVL_SHAPES10_CLASSES));

@@ -4,8 +4,9 @@ static int get(const void *context, int64_t index, uint64_t epoch, float *x, int
                cvl_err *e) {
   const cvl_array_set *s = context;
   int64_t bytes = cvl_shape_count(&s->item) * (int64_t)cvl_dtype_size(s->transform.dtype);
+  const char *item = (const char *)s->items + index * bytes;
   (void)e; /* nothing can fail in memory */
-  cvl_transform_apply(&s->transform, (const char *)s->items + index * bytes, s->seed, epoch, index, x);
+  cvl_transform_apply(&s->transform, item, s->seed, epoch, index, x);
   *label = s->labels != NULL ? s->labels[index] : 0;
   return 0;
 }

@@ -1,12 +1,14 @@
-/* Where a loader's samples come from: arrays in memory here, files of images through the same contract elsewhere. */
+/* Where a loader's samples come from: arrays in memory here, files of images through the same
+** contract elsewhere. */
 #ifndef CVL_DATA_SOURCE_H
 #define CVL_DATA_SOURCE_H
 
 #include "data/augment.h"
 
 /*
-** get: fills x, a float32 item, and *label (from 0) with sample `index` as it is to be seen in `epoch`. It is called by
-** several threads at once, and what it gives must depend on its arguments alone.
+** get: fills x, a float32 item, and *label (from 0) with sample `index` as it is to be seen in
+** `epoch`. It is called by several threads at once, and what it gives must depend on its arguments
+** alone.
 */
 typedef struct cvl_source {
   int64_t count;
@@ -16,7 +18,8 @@ typedef struct cvl_source {
   const void *context;
 } cvl_source;
 
-/* A data set in memory: dense items {count, item...} of uint8 or float32, labels {count} from 0 (NULL: all are 0). */
+/* A data set in memory: dense items {count, item...} of uint8 or float32, labels {count} from 0
+** (NULL: all are 0). */
 typedef struct cvl_array_set {
   const void *items;
   const int64_t *labels;

@@ -1,5 +1,5 @@
-/* The Philox streams of this room: one per use, so that uses never share numbers. The low 32 bits are free for an
-** epoch. Stream 0 is the program's own generator (base/rng.h). */
+/* The Philox streams of this room: one per use, so that uses never share numbers. The low 32 bits
+** are free for an epoch. Stream 0 is the program's own generator (base/rng.h). */
 #ifndef CVL_DATA_STREAM_H
 #define CVL_DATA_STREAM_H
 

@@ -1,7 +1,8 @@
 /*
-** A writer holds a lock (flock) on its temporary file for as long as it writes. The sweep takes a file away only when
-** nobody holds that lock and the process in its name is gone, or is this very process: process numbers are used again,
-** and in a container a restarted trainer often gets the number of its predecessor.
+** A writer holds a lock (flock) on its temporary file for as long as it writes. The sweep takes a
+** file away only when nobody holds that lock and the process in its name is gone, or is this very
+** process: process numbers are used again, and in a container a restarted trainer often gets the
+** number of its predecessor.
 */
 #include "io/atomic.h"
 
@@ -23,8 +24,8 @@
 
 static const char MARK[] = ".tmp-";
 
-/* Held between the creation of a temporary file and its lock, and by the sweep: threads of this process cannot sweep
-** each other's newborn files. */
+/* Held between the creation of a temporary file and its lock, and by the sweep: threads of this
+** process cannot sweep each other's newborn files. */
 static pthread_mutex_t newborn = PTHREAD_MUTEX_INITIALIZER;
 
 static char *temp_name(const char *path, int n) {
@@ -43,8 +44,7 @@ int cvl_atomic_open(cvl_atomic_file *f, const char *path, cvl_err *e) {
   *f = (cvl_atomic_file){.fd = -1};
   if (*path == '\0' || path[strlen(path) - 1] == '/')
     return cvl_fail(e, CVL_EIO, 0, "cannot write '%s': it does not name a file", path);
-  if ((f->path = cvl_strdup(path)) == NULL)
-    return cvl_fail_memory(e, (long long)strlen(path) + 1);
+  if ((f->path = cvl_strdup(path)) == NULL) return cvl_fail_memory(e, (long long)strlen(path) + 1);
   for (int try = 0; f->fd < 0; try++) {
     cvl_free(f->temp);
     if ((f->temp = temp_name(path, atomic_fetch_add(&serial, 1) & 0xffff)) == NULL) {
@@ -81,9 +81,7 @@ int cvl_atomic_append(cvl_atomic_file *f, const void *data, size_t size, cvl_err
 
 int cvl_atomic_commit(cvl_atomic_file *f, cvl_err *e) {
   int rc = -1, synced, fd = f->fd;
-  do
-    synced = fsync(fd);
-  while (synced != 0 && errno == EINTR);
+  while ((synced = fsync(fd)) != 0 && errno == EINTR) {}
   if (synced != 0) {
     cvl_fail_errno(e, errno, "sync", f->path);
     goto done;

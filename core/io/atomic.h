@@ -1,8 +1,9 @@
 /*
-** Files that appear whole or not at all. The bytes go into `.NAME.tmp-PID.N` beside the target, then
-** write -> fsync -> close -> rename -> fsync(directory): after a kill, a full disk or a loss of power at any instant,
-** PATH is the old file or the new one, complete. What a killed process leaves behind is a temporary file, which
-** cvl_atomic_sweep removes. A link at PATH is replaced, not followed.
+** Files that appear whole or not at all. The bytes go into `.NAME.tmp-PID.N` beside the target,
+** then write -> fsync -> close -> rename -> fsync(directory): after a kill, a full disk or a loss
+** of power at any instant, PATH is the old file or the new one, complete. What a killed process
+** leaves behind is a temporary file, which cvl_atomic_sweep removes. A link at PATH is replaced,
+** not followed.
 */
 #ifndef CVL_IO_ATOMIC_H
 #define CVL_IO_ATOMIC_H
@@ -16,9 +17,10 @@ typedef struct cvl_atomic_file {
   int fd;
 } cvl_atomic_file;
 
-/* Open, append any number of times, then commit or abort. When commit returns -1 the file is closed and PATH is what it
-** was, except where only the sync of the directory failed: then the new file is there, but may not survive a loss of
-** power. Abort after commit, after a failed open, or twice is harmless. */
+/* Open, append any number of times, then commit or abort. When commit returns -1 the file is closed
+** and PATH is what it was, except where only the sync of the directory failed: then the new file is
+** there, but may not survive a loss of power. Abort after commit, after a failed open, or twice is
+** harmless. */
 int cvl_atomic_open(cvl_atomic_file *f, const char *path, cvl_err *e);
 int cvl_atomic_append(cvl_atomic_file *f, const void *data, size_t size, cvl_err *e);
 int cvl_atomic_commit(cvl_atomic_file *f, cvl_err *e);

@@ -192,7 +192,8 @@ static int transfer(download *d, cvl_err *e) {
   set_options(c, d, text);
   code = curl.easy_perform(c);
   curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-  /* A server that cannot go on from the middle, or whose file is no longer than our part: once more from the start. */
+  /* A server that cannot go on from the middle, or whose file is no longer than our part: once more
+  ** from the start. */
   if (d->before > 0 && !d->stopped &&
       (code == CURLE_RANGE_ERROR || code == CURLE_BAD_DOWNLOAD_RESUME ||
        status == RANGE_NOT_SATISFIABLE)) {

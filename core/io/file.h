@@ -10,9 +10,10 @@
 int cvl_fail_errno(cvl_err *e, int number, const char *doing, const char *path);
 
 /*
-** Reads a regular file of at most `most` bytes. *data is from cvl_alloc, owned by the caller, and has a zero byte after
-** the last one, which *size does not count.
-** Errors: CVL_EIO (cannot be read, not a regular file, changes while being read), CVL_EFORMAT (larger than `most`).
+** Reads a regular file of at most `most` bytes. *data is from cvl_alloc, owned by the caller, and
+** has a zero byte after the last one, which *size does not count.
+** Errors: CVL_EIO (cannot be read, not a regular file, changes while being read), CVL_EFORMAT
+** (larger than `most`).
 */
 int cvl_read_file(const char *path, size_t most, unsigned char **data, size_t *size, cvl_err *e);
 

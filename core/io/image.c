@@ -12,10 +12,12 @@ void cvl_image_free(cvl_image *image) {
 }
 
 /* Makes room for the pixels once the file has told its size. */
-static int make_room(cvl_image *image, int64_t height, int64_t width, const char *name, cvl_err *e) {
+static int make_room(cvl_image *image, int64_t height, int64_t width, const char *name,
+                     cvl_err *e) {
   if (height < 1 || width < 1 || height > CVL_IMAGE_MOST_PIXELS / width)
-    return cvl_fail(e, CVL_EFORMAT, 0, "'%s' is an image of %lld x %lld pixels, at most %d are accepted",
-                    name, (long long)width, (long long)height, CVL_IMAGE_MOST_PIXELS);
+    return cvl_fail(e, CVL_EFORMAT, 0,
+                    "'%s' is an image of %lld x %lld pixels, at most %d are accepted", name,
+                    (long long)width, (long long)height, CVL_IMAGE_MOST_PIXELS);
   if ((image->rgb = cvl_alloc((size_t)(height * width * 3))) == NULL)
     return cvl_fail_memory(e, (long long)(height * width * 3));
   image->height = height;
@@ -26,9 +28,10 @@ static int make_room(cvl_image *image, int64_t height, int64_t width, const char
 static int decode_jpeg(const unsigned char *bytes, size_t size, const char *name, cvl_image *image,
                        cvl_err *e) {
   int width, height, chroma, space, rc = -1;
+  unsigned long n = (unsigned long)size;
   tjhandle jpeg = tjInitDecompress();
   if (jpeg == NULL) return cvl_fail_memory(e, 0);
-  if (tjDecompressHeader3(jpeg, bytes, (unsigned long)size, &width, &height, &chroma, &space) != 0) {
+  if (tjDecompressHeader3(jpeg, bytes, n, &width, &height, &chroma, &space) != 0) {
     cvl_fail(e, CVL_EFORMAT, 0, "'%s' is not a readable JPEG: %s", name, tjGetErrorStr2(jpeg));
     goto done;
   }
@@ -37,9 +40,10 @@ static int decode_jpeg(const unsigned char *bytes, size_t size, const char *name
     goto done;
   }
   if (make_room(image, height, width, name, e) != 0) goto done;
-  /* A warning also gives -1: libjpeg fills a cut file up with grey and only warns. TJFLAG_LIMITSCANS stops progressive
-  ** files with an absurd number of scans, whose decoding takes for ever. */
-  if (tjDecompress2(jpeg, bytes, (unsigned long)size, image->rgb, width, 0, height, TJPF_RGB,
+  /* A warning also gives -1: libjpeg fills a cut file up with grey and only warns.
+  ** TJFLAG_LIMITSCANS stops progressive files with an absurd number of scans, whose decoding takes
+  ** for ever. */
+  if (tjDecompress2(jpeg, bytes, n, image->rgb, width, 0, height, TJPF_RGB,
                     TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
     cvl_fail(e, CVL_EFORMAT, 0, "'%s' is a damaged JPEG: %s", name, tjGetErrorStr2(jpeg));
     goto done;

@@ -1,7 +1,8 @@
 /*
-** Images in memory: 8-bit RGB, rows from the top, channels last. JPEG through libjpeg-turbo, PNG through libpng.
-** A grey or palette image becomes RGB, 16 bits become 8, an alpha channel is dropped (not blended); the orientation note
-** of a camera (EXIF) is not applied. These are Pillow's Image.open(...).convert("RGB").
+** Images in memory: 8-bit RGB, rows from the top, channels last. JPEG through libjpeg-turbo, PNG
+** through libpng. A grey or palette image becomes RGB, 16 bits become 8, an alpha channel is
+** dropped (not blended); the orientation note of a camera (EXIF) is not applied. These are Pillow's
+** Image.open(...).convert("RGB").
 */
 #ifndef CVL_IO_IMAGE_H
 #define CVL_IO_IMAGE_H
@@ -24,9 +25,9 @@ typedef struct cvl_image {
 void cvl_image_free(cvl_image *image);
 
 /*
-** Decodes a JPEG or PNG file held in memory; `name` is the file's, for messages. The size is checked before anything is
-** allocated. A damaged or cut file is refused, also where the decoder would have gone on with a half grey image.
-** Errors: CVL_EFORMAT, CVL_ENOMEM.
+** Decodes a JPEG or PNG file held in memory; `name` is the file's, for messages. The size is
+** checked before anything is allocated. A damaged or cut file is refused, also where the decoder
+** would have gone on with a half grey image. Errors: CVL_EFORMAT, CVL_ENOMEM.
 */
 int cvl_image_decode(const unsigned char *bytes, size_t size, const char *name, cvl_image *image,
                      cvl_err *e);
@@ -36,10 +37,11 @@ int cvl_png_encode(const uint8_t *rgb, int64_t height, int64_t width, unsigned c
                    size_t *size, cvl_err *e);
 
 /*
-** y {height, width, 3} = `rgb` {from_height, from_width, 3} resized by a separable triangle filter, whose support grows
-** with the reduction (antialiasing); without reduction this is bilinear interpolation with half-pixel centres.
-** Same integer arithmetic, so same bytes, as Pillow's Image.resize(..., BILINEAR); where Pillow 13 finds it cheaper to
-** reduce the height before it widens the rows, a byte may differ by one. `y` is the caller's memory.
+** y {height, width, 3} = `rgb` {from_height, from_width, 3} resized by a separable triangle filter,
+** whose support grows with the reduction (antialiasing); without reduction this is bilinear
+** interpolation with half-pixel centres. Same integer arithmetic, so same bytes, as Pillow's
+** Image.resize(..., BILINEAR); where Pillow 13 finds it cheaper to reduce the height before it
+** widens the rows, a byte may differ by one. `y` is the caller's memory.
 */
 int cvl_image_resize(const uint8_t *rgb, int64_t from_height, int64_t from_width, uint8_t *y,
                      int64_t height, int64_t width, cvl_err *e);

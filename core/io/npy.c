@@ -25,12 +25,13 @@ size_t cvl_npy_header(cvl_dtype dtype, const cvl_shape *shape, char out[CVL_NPY_
   enum { PREFIX = 10, ALIGN = 64 }; /* magic, two bytes of version, two of length */
   char kind = 'f';
   int size = (int)cvl_dtype_size(dtype), n;
+  char order = size == 1 ? '|' : little_endian() ? '<' : '>';
   char *text = out + PREFIX;
   size_t room = CVL_NPY_HEADER_ROOM - PREFIX, total;
   for (int i = 0; i < TYPES; i++)
     if (types[i].dtype == dtype) kind = types[i].kind;
-  n = snprintf(text, room, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (",
-               size == 1 ? '|' : little_endian() ? '<' : '>', kind, size);
+  n = snprintf(text, room, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", order, kind,
+               size);
   for (int i = 0; i < shape->ndim; i++)
     n += snprintf(text + n, room - (size_t)n, "%s%" PRId64 "%s", i > 0 ? " " : "", shape->dim[i],
                   i + 1 < shape->ndim || shape->ndim == 1 ? "," : "");
@@ -47,8 +48,8 @@ size_t cvl_npy_header(cvl_dtype dtype, const cvl_shape *shape, char out[CVL_NPY_
 }
 
 /*
-** The header is a Python dict literal with exactly three known keys, as NumPy requires, in any order. `cursor` walks
-** through it; nothing is copied and no general parser of Python is needed.
+** The header is a Python dict literal with exactly three known keys, as NumPy requires, in any
+** order. `cursor` walks through it; nothing is copied and no general parser of Python is needed.
 */
 typedef struct {
   const char *p, *end;

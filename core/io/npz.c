@@ -32,7 +32,7 @@ static int zip_failed(const char *path, const char *name, zip_error_t *why, cvl_
 /* The directory's claims about an entry: its sizes must be possible in a file of `file_bytes`. */
 static int check_sizes(const cvl_npz *z, const zip_stat_t *s, uint64_t file_bytes, cvl_err *e) {
   enum { NEEDED = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_CRC };
-  enum { MOST_INFLATED = 1032 }; /* bytes that one byte of deflate can stand for; zlib's technical notes */
+  enum { MOST_INFLATED = 1032 }; /* bytes from one byte of deflate; zlib's technical notes */
   if ((s->valid & NEEDED) != NEEDED) return refuse(e, z->path, s->name, "its entry is incomplete");
   if ((s->valid & ZIP_STAT_ENCRYPTION_METHOD) != 0 && s->encryption_method != ZIP_EM_NONE)
     return refuse(e, z->path, s->name, "it is encrypted");
@@ -62,7 +62,7 @@ static int read_header(cvl_npz *z, int i, const zip_stat_t *s, cvl_err *e) {
     return cvl_err_prefix(e, "'%s', array '%s'", z->path, s->name);
   if (h->header_bytes + h->data_bytes != s->size)
     return cvl_fail(e, CVL_EFORMAT, 0,
-                    "'%s', array '%s': its header asks for %" PRIu64 " bytes of data, it has %" PRIu64,
+                    "'%s', array '%s': its header asks for %" PRIu64 " bytes, it has %" PRIu64,
                     z->path, s->name, h->data_bytes, s->size - h->header_bytes);
   return 0;
 }

@@ -1,6 +1,7 @@
 /*
-** libzip builds the archive in memory from (header, data) fragments that stay where they are; the finished bytes then
-** go through the atomic writer, because libzip's own replacement of a file neither syncs it nor its directory.
+** libzip builds the archive in memory from (header, data) fragments that stay where they are; the
+** finished bytes then go through the atomic writer, because libzip's own replacement of a file
+** neither syncs it nor its directory.
 */
 #include <errno.h>
 #include <stdlib.h>
@@ -45,7 +46,8 @@ static int add(zip_t *zip, const char *path, const cvl_array *a, entry *t, cvl_e
   if ((index = zip_file_add(zip, t->name, source, ZIP_FL_ENC_UTF_8)) < 0) {
     zip_source_free(source);
     if (zip_error_code_zip(zip_get_error(zip)) == ZIP_ER_EXISTS)
-      return cvl_fail(e, CVL_EARG, 0, "cannot write '%s': two arrays are called '%s'", path, a->name);
+      return cvl_fail(e, CVL_EARG, 0, "cannot write '%s': two arrays are called '%s'", path,
+                      a->name);
     return zip_failed(path, zip_get_error(zip), e);
   }
   if (zip_set_file_compression(zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) != 0 ||

@@ -1,7 +1,7 @@
 /*
-** Pillow's resampling (src/libImaging/Resample.c), for RGB: for each output position the weights of the input positions
-** under a triangle, as integers with 22 bits after the point; first along the rows, rounded to bytes, then along the
-** columns.
+** Pillow's resampling (src/libImaging/Resample.c), for RGB: for each output position the weights of
+** the input positions under a triangle, as integers with 22 bits after the point; first along the
+** rows, rounded to bytes, then along the columns.
 */
 #include <math.h>
 
@@ -62,8 +62,8 @@ typedef struct {
   const uint8_t *x;
   uint8_t *y;
   const filter *f;
-  int64_t out, inner;            /* output positions; items beside each other, a pixel's channels included */
-  int64_t line, y_line;          /* distance between lines that do not touch each other */
+  int64_t out, inner;   /* output positions; bytes beside each other that are treated alike */
+  int64_t line, y_line; /* distance between lines that do not touch each other */
   int64_t step, y_step;
 } pass;
 

@@ -97,7 +97,8 @@ static int make_folders(const char *path, size_t skip, bool whole, cvl_err *e) {
   return rc;
 }
 
-/* Reads `size` bytes and the padding to a whole block; writes them to `path` unless that is NULL. */
+/* Reads `size` bytes and the padding to a whole block; writes them to `path` unless that is NULL.
+** */
 static int copy_body(reader *r, const char *path, int64_t size, cvl_err *e) {
   cvl_atomic_file f = {.fd = -1};
   int rc = -1;

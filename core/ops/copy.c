@@ -49,15 +49,21 @@ static cvl_tensor *same(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tens
   return gy;
 }
 
+static bool dense(const cvl_args *a) { return cvl_is_dense(a->in[0]); }
+
 CVL_OP(contiguous,
-  .doc = "contiguous(x) -> y\nA dense copy of x, in row-major order.",
-  .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .vjp = same,
+  .doc = "contiguous(x) -> y\nx in row-major order without gaps: x itself, or a copy.",
+  .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .trivial = dense, .vjp = same,
   CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"))
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   (void)e;
   y->dtype = (cvl_dtype)((const cvl_cast_options *)a->options)->dtype;
   return 0;
+}
+
+static bool same_type(const cvl_args *a) {
+  return a->in[0]->dtype == (cvl_dtype)((const cvl_cast_options *)a->options)->dtype;
 }
 
 static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
@@ -71,7 +77,7 @@ CVL_OP(cast,
          "truncated towards 0 and saturate; NaN becomes 0; bool is x ~= 0.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL,
   CVL_OPTIONS(cvl_cast_options, CVL_DTYPE(cvl_cast_options, dtype, CVL_REQUIRED, "the new element type")),
-  .shape = shape, .vjp = vjp,
+  .shape = shape, .trivial = same_type, .vjp = vjp,
   CVL_SAMPLES("cast(randn{2, 3}, \"float64\")", "cast(randn{3}, \"float32\")"),
   CVL_REJECTS({"cast(randn{2}, \"float8\")", "no element type 'float8'"}))
 #endif

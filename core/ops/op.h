@@ -166,10 +166,14 @@ struct cvl_op {
   bool floating;   /* inputs (of the key's type) must be float32 or float64 */
   bool random;     /* draws from the global generator */
   bool internal;   /* not shown to users: a part of another op's gradient */
+  bool positions;  /* y holds positions along an axis or labels, which Lua counts from 1; the binding converts */
+  int position_in; /* bit i: so does in[i] */
   int key;         /* the input whose type picks the kernel */
   int drops;
   /* Shape and type of y; both start as those of in[key]. Touches no data. */
   int (*shape)(const cvl_args *a, cvl_meta *y, cvl_err *e);
+  /* When it says yes, y is in[0] itself and nothing is done. May be NULL. */
+  bool (*trivial)(const cvl_args *a);
   /* One of: kernels below; `view`, which sets y (an alias of in[0]) to the wanted part of the storage; or `compose`,
   ** which computes y with other ops, and the tape records those. */
   int (*view)(const cvl_args *a, cvl_tensor *y, cvl_err *e);

@@ -71,7 +71,17 @@ void cvl_release(cvl_tensor *x) {
   cvl_storage_release(x->storage);
   cvl_release(x->grad);
   cvl_node_release(x->node);
+  cvl_hooks_free(x->hooks);
   cvl_free(x);
+}
+
+void cvl_hooks_free(cvl_hook *list) {
+  while (list != NULL) {
+    cvl_hook *next = list->next;
+    list->release(list->context);
+    cvl_free(list);
+    list = next;
+  }
 }
 
 void cvl_node_retain(cvl_node *node) { node->refs++; }

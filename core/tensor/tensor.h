@@ -19,6 +19,18 @@ typedef struct cvl_node {
 } cvl_node;
 
 typedef struct cvl_tensor cvl_tensor;
+
+/* Code that wants to see, or replace, a tensor's gradient during backward; a list, called in order of registration. */
+typedef struct cvl_hook cvl_hook;
+struct cvl_hook {
+  cvl_hook *next;
+  void *context;
+  /* May leave *g alone, or release it and put another tensor of the same shape in its place. */
+  int (*call)(void *context, cvl_tensor **g, cvl_err *e);
+  void (*release)(void *context);
+};
+void cvl_hooks_free(cvl_hook *list);
+
 struct cvl_tensor {
   atomic_int refs;
   cvl_dtype dtype;
@@ -29,6 +41,7 @@ struct cvl_tensor {
   bool requires_grad;
   cvl_node *node;   /* the operation that made it; NULL for a leaf */
   cvl_tensor *grad; /* of a leaf: d loss / d tensor, same shape and dtype, or NULL */
+  cvl_hook *hooks;  /* of a leaf */
 };
 
 /* A dense tensor, contents unspecified; on the CPU when device is NULL. CVL_ESHAPE, CVL_ENOMEM. */

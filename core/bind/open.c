@@ -1,7 +1,6 @@
 #include "bind/open.h"
 
 #include "bind/box.h"
-#include "bind/memory.h"
 
 __attribute__((visibility("default"))) int luaopen_convlua_core(lua_State *L) {
   luaL_checkversion(L);
@@ -12,8 +11,6 @@ __attribute__((visibility("default"))) int luaopen_convlua_core(lua_State *L) {
   cvl_open_op(L);
   cvl_open_autograd(L);
   cvl_open_device(L);
-  cvl_open_memory(L);
-  lua_setfield(L, -2, "memory");
   luaL_getmetatable(L, CVL_TENSOR);
   lua_pushliteral(L, "convlua.tensor");
   lua_setfield(L, -2, "__metatable"); /* getmetatable() sees a name; the methods stay ours */

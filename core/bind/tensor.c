@@ -296,7 +296,7 @@ static void push_indexed(lua_State *L, int x, int key) {
   }
 }
 
-static int index(lua_State *L) {
+static int get_index(lua_State *L) {
   const char *name;
   cvl_tensor *x;
   if (lua_type(L, 2) != LUA_TSTRING) {
@@ -349,7 +349,7 @@ static int set_grad(lua_State *L, cvl_tensor *x, int value) {
   return 0;
 }
 
-static int new_index(lua_State *L) {
+static int set_index(lua_State *L) {
   cvl_tensor *x = cvl_check_tensor(L, 1);
   if (lua_type(L, 2) != LUA_TSTRING) {
     bool grad = cvl_grad_enabled();
@@ -416,8 +416,8 @@ void cvl_open_tensor(lua_State *L) {
                                      {"is_same", same},
                                      {"__len", length},
                                      {"__tostring", text},
-                                     {"__index", index},
-                                     {"__newindex", new_index},
+                                     {"__index", get_index},
+                                     {"__newindex", set_index},
                                      {NULL, NULL}};
   luaL_getmetatable(L, CVL_TENSOR);
   luaL_setfuncs(L, methods, 0);

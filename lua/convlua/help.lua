@@ -198,11 +198,13 @@ end
 local function about(value)
   local one = find_descriptor(value)
   if one then return about_descriptor(one) end
-  if type(value) == "function" then return about_function(value) end
+  local name = module_name(value)
+  if type(value) == "function" then
+    return join(name and header(env.sources()[name]), about_function(value))
+  end
   local metatable = debug.getmetatable(value)
   local own = type(value) ~= "string" and metatable and rawget(metatable, "__doc")
   if type(own) == "string" then return own end
-  local name = type(value) == "table" and module_name(value)
   if name then return join(header(env.sources()[name]), about_fields(value, "in it")) end
   if type(value) == "table" and metatable and type(rawget(metatable, "__call")) == "function" and
     not rawget(metatable, "__tostring") then

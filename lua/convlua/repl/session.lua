@@ -134,13 +134,13 @@ local function body(text, found, declared)
       at = one.last + 1
     end
   end
-  if #declared > 0 and found.after then
+  if found.after then -- always, so that it is no tail call: its frame belongs into a traceback
     copy(found.after)
     parts[#parts + 1] = " " .. list .. (found.values and "," or "")
     copy(#text)
   else
     copy(#text)
-    if #declared > 0 then parts[#parts + 1] = "\nreturn " .. list end
+    parts[#parts + 1] = "\nreturn " .. list
   end
   return table.concat(parts)
 end
@@ -175,7 +175,7 @@ function session:compile(text, name)
     -- An assignment to a constant of an earlier line; or a limit of Lua, which the chunk alone may
     -- keep.
     if problem:find("attempt to assign to const variable", 1, true) then return nil, problem end
-    return { call = plain, declared = {}, all = {} }
+    return { call = plain, plain = true, declared = {}, all = {} }
   end
   local call = outer()
   for i = 1, math.huge do
@@ -258,7 +258,7 @@ function session:run(chunk, handler)
     close_all(closing, results[2])
     return false, results[2]
   end
-  if #chunk.declared == 0 then return table.unpack(results, 1, results.n) end
+  if chunk.plain then return table.unpack(results, 1, results.n) end
   for i, declared in ipairs(chunk.declared) do
     local ok, problem = pcall(adopt, self, declared, results[2][i])
     if not ok then return false, problem end

@@ -164,10 +164,25 @@ describe("options", function()
   end)
 
   it("set the number of threads", function()
-    local code = "print(require 'convlua.core.env'.threads())"
+    local code = "print(require 'convlua.core'.threads())"
     assert.equal("3\n", run({ "--threads", "3", "-e", code }).out)
     assert.equal("2\n", run({ "-e", code }, { before = "CONVLUA_THREADS=2" }).out)
     assert.equal("1\n", run({ "--threads=1", "-e", code }, { before = "CONVLUA_THREADS=2" }).out)
+  end)
+
+  it("set the seed", function()
+    local code = "print(convlua.rand{2}:sum():item())"
+    local one = run({ "--seed", "7", "-e", code }).out
+    assert.equal(one, run({ "--seed=7", "-e", code }).out)
+    assert.not_equal(one, run({ "--seed=8", "-e", code }).out)
+  end)
+
+  it("choose the device, and say what is wrong with one", function()
+    local code = "print(convlua.device.default())"
+    assert.equal("cpu\n", run({ "--device", "cpu", "-e", code }).out)
+    local r = run { "--device", "cuda:15", "-e", code }
+    assert.equal(1, r.status)
+    assert.matches("^convlua: %-%-device: device 'cuda", r.err)
   end)
 
   it("load modules with -l", function()

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/pool.h"
-#include "base/rng.h"
 #include "bind/embed.h"
 #include "device/device.h"
+#include "kernels/blas.h"
 #include "kernels/isa.h"
 
 static const char *setting(const char *name) {
@@ -39,37 +39,6 @@ int cvl_env_apply(cvl_err *e) {
   if (isa != NULL && cvl_isa_force(isa, e) != 0) return cvl_err_prefix(e, "CONVLUA_ISA");
   if (conv != NULL && strcmp(conv, "direct") != 0 && strcmp(conv, "winograd") != 0)
     return cvl_fail(e, CVL_EARG, 0, "CONVLUA_CONV must be 'direct' or 'winograd', got '%s'", conv);
-  return 0;
-}
-
-/* set_threads(n): n is from 1 to CVL_MAX_THREADS. */
-static int set_threads(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, n >= 1 && n <= CVL_MAX_THREADS, 1, "threads must be from 1 to 256");
-  cvl_set_threads((int)n);
-  return 0;
-}
-
-static int threads(lua_State *L) {
-  lua_pushinteger(L, cvl_threads());
-  return 1;
-}
-
-static int isa(lua_State *L) {
-  lua_pushstring(L, cvl_isa_name(cvl_isa_used()));
-  return 1;
-}
-
-static int set_seed(lua_State *L) {
-  cvl_seed((uint64_t)luaL_checkinteger(L, 1));
-  return 0;
-}
-
-/* setenv(name, value): the value, or none for nil, that os.getenv and the core see from now on. */
-static int set_environment(lua_State *L) {
-  const char *name = luaL_checkstring(L, 1), *value = luaL_optstring(L, 2, NULL);
-  if ((value != NULL ? setenv(name, value, 1) : unsetenv(name)) != 0)
-    return luaL_error(L, "cannot set %s: %s", name, strerror(errno));
   return 0;
 }
 
@@ -132,6 +101,14 @@ static int library(lua_State *L) {
   return 1;
 }
 
+/* blas() -> what is known of the BLAS library in use */
+static int blas(lua_State *L) {
+  char text[500];
+  cvl_blas_description(text, sizeof text);
+  lua_pushstring(L, text);
+  return 1;
+}
+
 /* device_problem(name) -> why a device cannot be used, or nil when it can */
 static int device_problem(lua_State *L) {
   cvl_err e = {0};
@@ -144,14 +121,10 @@ int cvl_open_env(lua_State *L) {
   static const luaL_Reg functions[] = {{"apply", apply},
                                        {"program", program},
                                        {"library", library},
+                                       {"blas", blas},
                                        {"device_problem", device_problem},
                                        {"source", source},
                                        {"sources", sources},
-                                       {"set_threads", set_threads},
-                                       {"threads", threads},
-                                       {"isa", isa},
-                                       {"set_seed", set_seed},
-                                       {"setenv", set_environment},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_pushinteger(L, CVL_MAX_THREADS);

@@ -146,13 +146,29 @@ end
 -- Each gets the command's arguments.
 local commands = {
   doctor = function(...) return require "convlua.doctor"(...) end,
-  summary = function(...) return require "convlua.summary"(...) end,
+  summary = function(...) return require "convlua.cli.summary"(...) end,
   bench = function(...)
     local path = own_script "bench.lua"
     _G.arg[0] = path
     return assert(loadfile(path))(...)
   end,
 }
+
+--- Puts --threads, --seed and --device into force. A device that is absent is an error now, not at
+-- its first use.
+local function apply(o)
+  if not (o.threads or o.seed or o.device) then return true end
+  local core = require "convlua.core"
+  if o.threads then core.threads(o.threads) end
+  if o.seed then core.manual_seed(o.seed) end
+  if o.device then
+    local problem = env.device_problem(o.device)
+    if problem then return false, "--device: " .. problem end
+    local name = core.device.get(o.device)
+    core.device.default = function() return name end
+  end
+  return true
+end
 
 local function prompt(o)
   local ok, problem = xpcall(bring "convlua", report.traceback)
@@ -174,9 +190,11 @@ local function act(argv)
     report.say(problem)
     return 2
   end
-  if o.threads then env.set_threads(o.threads) end
-  if o.seed then env.set_seed(o.seed) end
-  if o.device then env.setenv("CONVLUA_DEVICE", o.device) end
+  ok, problem = apply(o)
+  if not ok then
+    report.say(problem)
+    return 1
+  end
 
   set_arg(argv, o.position)
   local status

@@ -1,6 +1,7 @@
 --- convlua doctor: what was found on this machine, a line each, and why something is missing.
 -- The status is 1 when the library itself does not load.
 
+local core = require "convlua.core"
 local env = require "convlua.core.env"
 
 local function first_line(path, pattern)
@@ -37,7 +38,7 @@ local function processor()
   local model = first_line("/proc/cpuinfo", "^model name%s*:%s*(.-)%s*$")
   model = model or command "uname -m" or "unknown"
   local forced = os.getenv "CONVLUA_ISA"
-  return ("%s; kernels for %s%s"):format(model, env.isa(), forced and " (CONVLUA_ISA)" or "")
+  return ("%s; kernels for %s%s"):format(model, core.isa(), forced and " (CONVLUA_ISA)" or "")
 end
 
 --- The machine's memory, what of it is free, and the limit of the control group if that is less.
@@ -53,7 +54,7 @@ end
 
 local function device(name)
   local problem = env.device_problem(name)
-  return problem and "no: " .. problem or "yes"
+  return problem and "no: " .. problem:gsub("^device '[^']*' is not available: ", "") or "yes"
 end
 
 local function library(name)
@@ -102,9 +103,9 @@ return function()
   local ok, problem = pcall(require, "convlua")
   say("library", ok and "loads" or "does not load: " .. tostring(problem))
   say("processor", processor())
-  say("threads", tostring(env.threads()))
+  say("threads", tostring(core.threads()))
   say("memory", memory())
-  say("BLAS", library "libopenblas.so.0")
+  say("BLAS", env.blas())
   say("JPEG", library "libturbojpeg.so.0")
   say("PNG", library "libpng16.so.16")
   say("zip", library "libzip.so.4")

@@ -16,7 +16,7 @@ convlua: tensors, layers and training loops for Lua.
   nn = convlua.nn                      layers: nn.Dense, nn.Conv2D, nn.Sequential, ...
   help(nn.Conv2D), help "conv2d"       what a thing is and which options it takes
   help(convlua), help(x)               what is in it
-  require "models.resnet"              the models that come with it
+  models.resnet, models.lenet, ...     models to require
 
 Tab completes names. Locals stay from line to line. Ctrl-C stops a running chunk, Ctrl-D leaves.]]
 
@@ -171,15 +171,12 @@ end
 
 --- The op or layer of this name or value.
 local function find_descriptor(topic)
-  local library = require "convlua"
+  local places = { require "convlua.core", package.loaded["convlua"], package.loaded["convlua.nn"] }
   for _, list in ipairs { "ops", "layers" } do
     for name, one in pairs(descriptors(list)) do
       if name == topic then return one end
-      local places = { library, library.nn, require "convlua.core" }
       for _, place in pairs(places) do
-        if type(place) == "table" and topic ~= nil and rawequal(place[name], topic) then
-          return one
-        end
+        if topic ~= nil and rawequal(rawget(place, name), topic) then return one end
       end
     end
   end

@@ -52,9 +52,10 @@ local function traceback(problem)
 end
 
 local function banner()
-  local threads = env.threads()
+  local core = require "convlua.core"
+  local threads = core.threads()
   print(("convlua %s, %s. CPU: %s, %d thread%s. help() helps, Ctrl-D leaves."):format(
-    env.version, _VERSION, env.isa(), threads, threads == 1 and "" or "s"))
+    env.version, _VERSION, core.isa(), threads, threads == 1 and "" or "s"))
 end
 
 --- Reads one chunk: it, or nil and "end"; or nil, "error" and a message; or nil and "interrupted".

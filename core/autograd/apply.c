@@ -40,7 +40,8 @@ static int check_inputs(const cvl_op *op, cvl_tensor *const *in, int n_in, cvl_e
       if (!op->list && i >= op->n_in - op->n_optional) continue;
       return cvl_fail(e, CVL_EARG, i + 1, "a tensor is missing");
     }
-    if (x->storage == NULL) return cvl_fail(e, CVL_ESTATE, i + 1, "the tensor's data has been freed");
+    if (x->storage == NULL)
+      return cvl_fail(e, CVL_ESTATE, i + 1, "the tensor's data has been freed");
     if (first == NULL) first = x;
     if (cvl_device_of(x) != cvl_device_of(first))
       return cvl_fail(e, CVL_EDEVICE, i + 1, "tensors on one device expected, got %s and %s",
@@ -66,7 +67,8 @@ static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
     cvl_dtype t = x[0]->dtype;
     for (int i = 1; i < n_in; i++) t = cvl_dtype_promote(t, x[i]->dtype);
     if (op->floating && !cvl_dtype_floating(t)) t = CVL_F32;
-    if (t == CVL_BOOL && op->shape == cvl_shape_broadcasts) t = CVL_I32; /* sums of truth values count */
+    if (t == CVL_BOOL && op->shape == cvl_shape_broadcasts)
+      t = CVL_I32; /* sums of truth values count */
     for (int i = 0; i < n_in; i++)
       if (x[i]->dtype != t && convert(&x[i], &cvl_op_cast, &(int){(int)t}, e) != 0) return -1;
   }
@@ -75,7 +77,8 @@ static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
                     cvl_dtype_name(x[op->key]->dtype));
   if (!op->strided && op->view == NULL && op->compose == NULL)
     for (int i = 0; i < n_in; i++)
-      if (x[i] != NULL && !cvl_is_dense(x[i]) && convert(&x[i], &cvl_op_contiguous, NULL, e) != 0) return -1;
+      if (x[i] != NULL && !cvl_is_dense(x[i]) && convert(&x[i], &cvl_op_contiguous, NULL, e) != 0)
+        return -1;
   return 0;
 }
 
@@ -101,7 +104,8 @@ static cvl_tensor *compute(const cvl_op *op, cvl_args *a, const cvl_kernels *k, 
   cvl_meta m = {a->in[op->key]->shape, a->in[op->key]->dtype};
   cvl_tensor *y;
   if (op->shape(a, &m, e) != 0) return NULL;
-  if ((y = cvl_tensor_new(&m.shape, m.dtype, cvl_device_of(a->in[op->key]), e)) == NULL) return NULL;
+  if ((y = cvl_tensor_new(&m.shape, m.dtype, cvl_device_of(a->in[op->key]), e)) == NULL)
+    return NULL;
   if (op->random) a->rng = cvl_take(op->draws != NULL ? op->draws(a, &m) : (cvl_count(y) + 3) / 4);
   if (k->forward(a, y, e) == 0) return y;
   cvl_release(y);
@@ -124,7 +128,8 @@ static int record(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   return cvl_tape_node_attach(n, y, e);
 }
 
-int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options, cvl_tensor **y, cvl_err *e) {
+int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options,
+              cvl_tensor **y, cvl_err *e) {
   enum { FEW = 8 };
   cvl_tensor *few[FEW] = {NULL}, **x = few;
   const cvl_kernels *k = NULL;

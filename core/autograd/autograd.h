@@ -13,7 +13,8 @@
 ** inputs, devices, types and shapes; casts and makes dense as the descriptor asks. On success *y holds one reference.
 ** On failure nothing is owned and e->msg does not name the op.
 */
-int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options, cvl_tensor **y, cvl_err *e);
+int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options,
+              cvl_tensor **y, cvl_err *e);
 
 /* Whether ops are recorded on this thread; true at the start. Setting returns the former value. */
 bool cvl_grad_enabled(void);
@@ -45,8 +46,8 @@ int cvl_record(const cvl_function *f, cvl_tensor *const *in, int n_in, cvl_tenso
 typedef struct cvl_backward_options {
   bool retain_graph, create_graph;
 } cvl_backward_options;
-int cvl_backward(cvl_tensor *root, cvl_tensor *seed, const cvl_backward_options *o, cvl_tensor *const *targets,
-                 int n_targets, cvl_tensor **found, cvl_err *e);
+int cvl_backward(cvl_tensor *root, cvl_tensor *seed, const cvl_backward_options *o,
+                 cvl_tensor *const *targets, int n_targets, cvl_tensor **found, cvl_err *e);
 
 /* Calls the hook with each complete gradient of x. Takes over `context` in any case. CVL_ESTATE when x needs none. */
 int cvl_add_hook(cvl_tensor *x, void *context, int (*call)(void *, cvl_tensor **, cvl_err *),

@@ -142,15 +142,17 @@ static int deliver(walk *w, cvl_tensor *x, cvl_tensor *g) {
   return 0;
 }
 
-static bool wanted(const cvl_tensor *x) { return x != NULL && x->requires_grad && cvl_dtype_floating(x->dtype); }
+static bool wanted(const cvl_tensor *x) {
+  return x != NULL && x->requires_grad && cvl_dtype_floating(x->dtype);
+}
 
 static int check_unchanged(const cvl_tape_node *n, cvl_err *e) {
   for (int i = 0; i < n->args.n_in; i++) {
     const cvl_tensor *x = n->args.in[i];
     bool dropped = n->args.op != NULL && i < 30 && (n->args.op->drops >> i & 1);
     if (x != NULL && !dropped && x->storage != NULL && x->storage->version != n->versions[i])
-      return cvl_fail(e, CVL_ESTATE, 0, "input %d of '%s' was changed in place after it was used", i + 1,
-                      n->args.op != NULL ? n->args.op->name : n->function.name);
+      return cvl_fail(e, CVL_ESTATE, 0, "input %d of '%s' was changed in place after it was used",
+                      i + 1, n->args.op != NULL ? n->args.op->name : n->function.name);
   }
   return 0;
 }
@@ -172,7 +174,9 @@ static int by_kernel(const cvl_tape_node *n, const cvl_kernels *k, cvl_tensor **
   for (int i = 0; i < n->args.n_in; i++)
     if (wanted(n->args.in[i])) {
       const cvl_tensor *like = op->broadcasts ? n->y : n->args.in[i];
-      if ((gx[i] = cvl_tensor_new(&like->shape, n->args.in[i]->dtype, cvl_device_of(gy), e)) == NULL) goto done;
+      if ((gx[i] = cvl_tensor_new(&like->shape, n->args.in[i]->dtype, cvl_device_of(gy), e)) ==
+          NULL)
+        goto done;
     }
   rc = k->backward(&n->args, n->y, gy, gx, e);
 done:
@@ -210,8 +214,9 @@ static int differentiate(walk *w, cvl_tape_node *n, cvl_tensor **gx) {
   const cvl_op *op = n->args.op;
   const cvl_kernels *k = NULL;
   if (n->spent)
-    return cvl_fail(w->e, CVL_ESTATE, 0,
-                    "this graph was walked before and is freed; ask for retain_graph the first time");
+    return cvl_fail(
+        w->e, CVL_ESTATE, 0,
+        "this graph was walked before and is freed; ask for retain_graph the first time");
   if (check_unchanged(n, w->e) != 0) return -1;
   if (op == NULL) return n->function.backward(n->function.context, n->gy, gx, n->args.n_in, w->e);
   if (op->view == NULL && !w->options->create_graph) {
@@ -281,12 +286,14 @@ static cvl_tensor *first_gradient(cvl_tensor *root, cvl_tensor *seed, cvl_err *e
   if (!root->requires_grad) {
     cvl_fail(e, CVL_ESTATE, 0, "the tensor does not depend on any that requires gradients");
   } else if (seed != NULL) {
-    if (cvl_shape_equal(&seed->shape, &root->shape) && seed->dtype == root->dtype) return cvl_retain(seed);
+    if (cvl_shape_equal(&seed->shape, &root->shape) && seed->dtype == root->dtype)
+      return cvl_retain(seed);
     cvl_fail(e, CVL_ESHAPE, 0, "the gradient must be like the tensor, %s %s, got %s %s",
-             cvl_dtype_name(root->dtype), cvl_shape_text(&root->shape, a), cvl_dtype_name(seed->dtype),
-             cvl_shape_text(&seed->shape, b));
+             cvl_dtype_name(root->dtype), cvl_shape_text(&root->shape, a),
+             cvl_dtype_name(seed->dtype), cvl_shape_text(&seed->shape, b));
   } else if (cvl_count(root) != 1) {
-    cvl_fail(e, CVL_ESHAPE, 0, "backward starts from one number or needs a gradient; the tensor is %s",
+    cvl_fail(e, CVL_ESHAPE, 0,
+             "backward starts from one number or needs a gradient; the tensor is %s",
              cvl_shape_text(&root->shape, a));
   } else {
     cvl_scope_init(&s, e);
@@ -296,8 +303,8 @@ static cvl_tensor *first_gradient(cvl_tensor *root, cvl_tensor *seed, cvl_err *e
   return g;
 }
 
-int cvl_backward(cvl_tensor *root, cvl_tensor *seed, const cvl_backward_options *o, cvl_tensor *const *targets,
-                 int n_targets, cvl_tensor **found, cvl_err *e) {
+int cvl_backward(cvl_tensor *root, cvl_tensor *seed, const cvl_backward_options *o,
+                 cvl_tensor *const *targets, int n_targets, cvl_tensor **found, cvl_err *e) {
   walk w = {.options = o, .targets = targets, .found = found, .n_targets = n_targets, .e = e};
   cvl_tensor *g = first_gradient(root, seed, e);
   bool former;

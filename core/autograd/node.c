@@ -32,9 +32,11 @@ static cvl_tensor *keep(const cvl_op *op, int i, cvl_tensor *x, cvl_err *e) {
   return dropped && !leaf ? cvl_tensor_shell(x, e) : cvl_retain(x);
 }
 
-cvl_tape_node *cvl_tape_node_new(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options, cvl_err *e) {
+cvl_tape_node *cvl_tape_node_new(const cvl_op *op, cvl_tensor *const *in, int n_in,
+                                 const void *options, cvl_err *e) {
   static _Thread_local uint64_t sequence;
-  size_t inputs = align16(sizeof(cvl_tape_node)), versions = inputs + align16((size_t)n_in * sizeof *in);
+  size_t inputs = align16(sizeof(cvl_tape_node)),
+         versions = inputs + align16((size_t)n_in * sizeof *in);
   size_t tail = versions + align16((size_t)n_in * sizeof(uint32_t));
   size_t bytes = tail + (op != NULL ? op->option_bytes : 0);
   char *block = cvl_alloc(bytes);

@@ -18,8 +18,8 @@ int cvl_fail(cvl_err *e, cvl_code code, int arg, const char *fmt, ...) {
 }
 
 int cvl_fail_memory(cvl_err *e, long long bytes) {
-  return cvl_fail(e, CVL_ENOMEM, 0, "out of memory: asked %lld bytes, live %lld, cached %lld", bytes,
-                  (long long)cvl_mem_live(), (long long)cvl_mem_cached());
+  return cvl_fail(e, CVL_ENOMEM, 0, "out of memory: asked %lld bytes, live %lld, cached %lld",
+                  bytes, (long long)cvl_mem_live(), (long long)cvl_mem_cached());
 }
 
 int cvl_err_prefix(cvl_err *e, const char *fmt, ...) {
@@ -30,6 +30,7 @@ int cvl_err_prefix(cvl_err *e, const char *fmt, ...) {
   vsnprintf(prefix, sizeof prefix, fmt, ap);
   va_end(ap);
   memcpy(rest, e->msg, sizeof rest);
-  snprintf(e->msg, sizeof e->msg, "%s: %.*s", prefix, (int)(sizeof e->msg - strlen(prefix) - 3), rest);
+  snprintf(e->msg, sizeof e->msg, "%s: %.*s", prefix, (int)(sizeof e->msg - strlen(prefix) - 3),
+           rest);
   return -1;
 }

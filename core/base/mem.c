@@ -23,8 +23,7 @@ void cvl_mem_count(int64_t d_live, int64_t d_cached) {
   long long now = atomic_fetch_add(&live, d_live) + d_live;
   long long high = atomic_load(&peak);
   atomic_fetch_add(&cached, d_cached);
-  while (now > high && !atomic_compare_exchange_weak(&peak, &high, now)) {
-  }
+  while (now > high && !atomic_compare_exchange_weak(&peak, &high, now)) {}
 }
 
 bool cvl_mem_permit(int64_t bytes) {

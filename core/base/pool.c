@@ -16,21 +16,21 @@ static struct {
   pthread_mutex_t lock;
   pthread_cond_t wake, idle;
   pthread_t thread[CVL_MAX_THREADS];
-  int started;             /* workers alive, the caller not counted */
-  int wanted;              /* threads to use, 0 before the first question */
+  int started; /* workers alive, the caller not counted */
+  int wanted;  /* threads to use, 0 before the first question */
   bool stopping;
-  atomic_uint generation;  /* one more for each job */
-  cvl_body *body;          /* the job, valid while `busy` or the caller is in it */
+  atomic_uint generation; /* one more for each job */
+  cvl_body *body;         /* the job, valid while `busy` or the caller is in it */
   void *context;
   int64_t chunks;
   atomic_llong next;
-  int helpers;             /* workers that may still join the present job */
-  int busy;                /* workers inside the present job */
+  int helpers; /* workers that may still join the present job */
+  int busy;    /* workers inside the present job */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .idle = PTHREAD_COND_INITIALIZER};
 
-static _Thread_local bool inside; /* this thread is running a body */
+static _Thread_local bool inside;                          /* this thread is running a body */
 static pthread_mutex_t caller = PTHREAD_MUTEX_INITIALIZER; /* one job at a time */
 
 static void take_chunks(cvl_body *body, void *context, int64_t chunks, int worker) {

@@ -51,7 +51,8 @@ static int run_hook(lua_State *L) {
   y = cvl_check_tensor(L, -1);
   if (!cvl_shape_equal(&y->shape, &c->g->shape) || y->dtype != c->g->dtype)
     return luaL_error(L, "hook: a gradient %s %s expected, got %s %s", cvl_dtype_name(c->g->dtype),
-                      cvl_shape_text(&c->g->shape, a), cvl_dtype_name(y->dtype), cvl_shape_text(&y->shape, b));
+                      cvl_shape_text(&c->g->shape, a), cvl_dtype_name(y->dtype),
+                      cvl_shape_text(&y->shape, b));
   cvl_release(c->g);
   c->g = cvl_retain(y);
   return 0;
@@ -59,7 +60,8 @@ static int run_hook(lua_State *L) {
 
 static int protect(lua_CFunction f, call *c, cvl_err *e) {
   lua_State *L = walking;
-  if (L == NULL || !lua_checkstack(L, 8)) return cvl_fail(e, CVL_ESTATE, 0, "no Lua state to call the hook on");
+  if (L == NULL || !lua_checkstack(L, 8))
+    return cvl_fail(e, CVL_ESTATE, 0, "no Lua state to call the hook on");
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, c);
   if (lua_pcall(L, 1, 0, 0) == LUA_OK) return 0;
@@ -83,7 +85,8 @@ static int run_backward(lua_State *L) {
   for (int i = 0; i < c->n_in; i++) {
     int at = 2 + i;
     if (!lua_isnil(L, at) && luaL_testudata(L, at, CVL_TENSOR) == NULL)
-      return luaL_error(L, "backward: result %d: tensor or nil expected, got %s", i + 1, luaL_typename(L, at));
+      return luaL_error(L, "backward: result %d: tensor or nil expected, got %s", i + 1,
+                        luaL_typename(L, at));
     if (!lua_isnil(L, at)) c->gx[i] = cvl_retain(cvl_check_tensor(L, at));
   }
   return 0;
@@ -107,8 +110,10 @@ static bool flag(lua_State *L, int table, const char *name) {
 
 static void check_flags(lua_State *L, int table) {
   static const cvl_option list[] = {
-      {"retain_graph", CVL_OPT_BOOL, offsetof(cvl_backward_options, retain_graph), 0, CVL_ANY, NULL, NULL},
-      {"create_graph", CVL_OPT_BOOL, offsetof(cvl_backward_options, create_graph), 0, CVL_ANY, NULL, NULL},
+      {"retain_graph", CVL_OPT_BOOL, offsetof(cvl_backward_options, retain_graph), 0, CVL_ANY, NULL,
+       NULL},
+      {"create_graph", CVL_OPT_BOOL, offsetof(cvl_backward_options, create_graph), 0, CVL_ANY, NULL,
+       NULL},
       {NULL, 0, 0, 0, 0, NULL, NULL}};
   static const char *const also[] = {"gradient", NULL};
   cvl_backward_options o;
@@ -184,7 +189,8 @@ static int grad(lua_State *L) {
   for (int i = 0; i < n; i++) {
     lua_rawgeti(L, 2, i + 1);
     targets[i] = cvl_check_tensor(L, -1);
-    if (!targets[i]->requires_grad) return luaL_error(L, "grad: target %d does not require gradients", i + 1);
+    if (!targets[i]->requires_grad)
+      return luaL_error(L, "grad: target %d does not require gradients", i + 1);
     lua_pop(L, 1);
   }
   root = cvl_check_tensor(L, 1);
@@ -200,8 +206,10 @@ static int grad(lua_State *L) {
     }
   }
   if (!one) return 1;
-  if (found[0] == NULL) lua_pushnil(L);
-  else lua_rawgeti(L, result, 1);
+  if (found[0] == NULL)
+    lua_pushnil(L);
+  else
+    lua_rawgeti(L, result, 1);
   return 1;
 }
 
@@ -239,7 +247,8 @@ static int record(lua_State *L) {
   luaL_checktype(L, 4, LUA_TFUNCTION);
   n = (int)lua_rawlen(L, 2);
   luaL_argcheck(L, n >= 1 && n <= CVL_MAX_INPUTS, 2, "a table of tensors expected");
-  luaL_argcheck(L, y->node == NULL && !y->requires_grad, 3, "a result that is not on the tape yet expected");
+  luaL_argcheck(L, y->node == NULL && !y->requires_grad, 3,
+                "a result that is not on the tape yet expected");
   luaL_argcheck(L, cvl_dtype_floating(y->dtype), 3, "a floating result expected");
   in = lua_newuserdatauv(L, (size_t)n * sizeof *in, 0);
   held *h = NULL;
@@ -260,7 +269,10 @@ static int record(lua_State *L) {
   if (!wanted || !cvl_grad_enabled()) {
     let_go(h);
   } else {
-    cvl_function f = {.name = "autograd.Function", .context = h, .backward = function_backward, .release = let_go};
+    cvl_function f = {.name = "autograd.Function",
+                      .context = h,
+                      .backward = function_backward,
+                      .release = let_go};
     (void)name;
     if (cvl_record(&f, in, n, y, &e) != 0) return cvl_raise(L, "record", &e);
   }
@@ -290,8 +302,9 @@ static int enabled(lua_State *L) {
 void cvl_open_autograd(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"backward", backward}, {"detach", detach}, {"register_hook", register_hook}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"grad", grad},       {"record", record},   {"no_grad", no_grad},
-                                       {"with_grad", with_grad}, {"enabled", enabled}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"grad", grad},       {"record", record},
+                                       {"no_grad", no_grad}, {"with_grad", with_grad},
+                                       {"enabled", enabled}, {NULL, NULL}};
   luaL_getmetatable(L, CVL_TENSOR);
   luaL_setfuncs(L, methods, 0);
   lua_pop(L, 1);

@@ -5,7 +5,7 @@
 
 typedef struct box box;
 struct box {
-  cvl_tensor *x; /* NULL: empty or freed */
+  cvl_tensor *x;     /* NULL: empty or freed */
   box *next, **link; /* in the list of the scope it was born in; link == NULL: in none */
 };
 
@@ -83,7 +83,9 @@ cvl_tensor *cvl_check_tensor(lua_State *L, int index) {
   box *b = luaL_testudata(L, index, CVL_TENSOR);
   if (b == NULL) luaL_typeerror(L, index, CVL_TENSOR);
   if (b->x == NULL)
-    luaL_argerror(L, index, "the tensor has been freed, by free() or at the end of its scope; convlua.keep(t) keeps one");
+    luaL_argerror(
+        L, index,
+        "the tensor has been freed, by free() or at the end of its scope; convlua.keep(t) keeps one");
   return b->x;
 }
 
@@ -144,7 +146,8 @@ static int scope(lua_State *L) {
   scopes *s = scopes_of(L);
   int status;
   luaL_checkany(L, 1);
-  if (s->depth == (int)(sizeof s->list / sizeof s->list[0])) return luaL_error(L, "scope: nested too deeply");
+  if (s->depth == (int)(sizeof s->list / sizeof s->list[0]))
+    return luaL_error(L, "scope: nested too deeply");
   s->list[s->depth++] = NULL;
   status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   for (int i = 1; status == LUA_OK && i <= lua_gettop(L); i++) promote(L, i, s, 0);

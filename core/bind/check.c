@@ -6,13 +6,15 @@
 int64_t cvl_from_one(int64_t i) { return i > 0 ? i - 1 : i; }
 
 static int bad(lua_State *L, const char *who, const cvl_option *o, const char *wanted, int index) {
-  const char *got = lua_type(L, index) == LUA_TNUMBER ? lua_pushfstring(L, "%f", lua_tonumber(L, index))
-                    : lua_type(L, index) == LUA_TSTRING ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
-                                                        : luaL_typename(L, index);
+  const char *got =
+      lua_type(L, index) == LUA_TNUMBER   ? lua_pushfstring(L, "%f", lua_tonumber(L, index))
+      : lua_type(L, index) == LUA_TSTRING ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
+                                          : luaL_typename(L, index);
   return luaL_error(L, "%s: option '%s': %s expected, got %s", who, o->name, wanted, got);
 }
 
-static int64_t whole(lua_State *L, const char *who, const cvl_option *o, int index, const char *wanted) {
+static int64_t whole(lua_State *L, const char *who, const cvl_option *o, int index,
+                     const char *wanted) {
   int ok = 0;
   int64_t v = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &ok) : 0;
   if (!ok) bad(L, who, o, wanted, index);
@@ -20,44 +22,51 @@ static int64_t whole(lua_State *L, const char *who, const cvl_option *o, int ind
 }
 
 static void check_range(lua_State *L, const char *who, const cvl_option *o, double v) {
-  const char *wanted = o->range == CVL_POSITIVE && !(v > 0)                   ? "positive"
-                       : o->range == CVL_NOT_NEGATIVE && !(v >= 0)            ? "0 or more"
-                       : o->range == CVL_PROBABILITY && !(v >= 0 && v < 1)    ? "at least 0 and below 1"
-                                                                              : NULL;
+  const char *wanted = o->range == CVL_POSITIVE && !(v > 0)        ? "positive"
+                       : o->range == CVL_NOT_NEGATIVE && !(v >= 0) ? "0 or more"
+                       : o->range == CVL_PROBABILITY && !(v >= 0 && v < 1)
+                           ? "at least 0 and below 1"
+                           : NULL;
   if (wanted != NULL) luaL_error(L, "%s: %s must be %s, got %f", who, o->name, wanted, v);
 }
 
 /* One integer, or a table of them, each from `lowest` on. */
-static void read_ints(lua_State *L, const char *who, const cvl_option *o, int index, int64_t lowest, cvl_ints *out) {
+static void read_ints(lua_State *L, const char *who, const cvl_option *o, int index, int64_t lowest,
+                      cvl_ints *out) {
   int n = 1;
   bool table = lua_istable(L, index);
   if (table && lua_rawlen(L, index) > CVL_MAX_DIM)
-    luaL_error(L, "%s: option '%s': at most %d integers expected, got %d", who, o->name, CVL_MAX_DIM,
-               (int)lua_rawlen(L, index));
+    luaL_error(L, "%s: option '%s': at most %d integers expected, got %d", who, o->name,
+               CVL_MAX_DIM, (int)lua_rawlen(L, index));
   if (table) n = (int)lua_rawlen(L, index);
   for (int i = 0; i < n; i++) {
     if (table) lua_rawgeti(L, index, i + 1);
     int at = table ? lua_gettop(L) : index;
     int64_t v = whole(L, who, o, at, "integer or table of integers");
     if (v < lowest)
-      luaL_error(L, "%s: %s must be %s, got %I", who, o->name, lowest > 0 ? "positive" : "0 or more", (LUAI_UACINT)v);
+      luaL_error(L, "%s: %s must be %s, got %I", who, o->name,
+                 lowest > 0 ? "positive" : "0 or more", (LUAI_UACINT)v);
     out->v[i] = v;
     if (table) lua_pop(L, 1);
   }
   out->n = n;
 }
 
-static void read_axes(lua_State *L, const char *who, const cvl_option *o, int index, cvl_ints *out) {
+static void read_axes(lua_State *L, const char *who, const cvl_option *o, int index,
+                      cvl_ints *out) {
   read_ints(L, who, o, index, INT64_MIN, out);
   for (int i = 0; i < out->n; i++) {
-    if (out->v[i] == 0) luaL_error(L, "%s: %s counts from 1 (or from the end, -1), got 0", who, o->name);
+    if (out->v[i] == 0)
+      luaL_error(L, "%s: %s counts from 1 (or from the end, -1), got 0", who, o->name);
     out->v[i] = cvl_from_one(out->v[i]);
   }
 }
 
 /* {{before, after}, ...} or {both, ...} */
-static void read_pairs(lua_State *L, const char *who, const cvl_option *o, int index, cvl_padding *out) {
-  static const char wanted[] = "\"valid\", \"same\", an integer, {h, w} or {{top, bottom}, {left, right}}";
+static void read_pairs(lua_State *L, const char *who, const cvl_option *o, int index,
+                       cvl_padding *out) {
+  static const char wanted[] =
+      "\"valid\", \"same\", an integer, {h, w} or {{top, bottom}, {left, right}}";
   int n = (int)lua_rawlen(L, index);
   if (n < 1 || n > CVL_MAX_DIM) bad(L, who, o, wanted, index);
   for (int i = 0; i < n; i++) {
@@ -74,14 +83,15 @@ static void read_pairs(lua_State *L, const char *who, const cvl_option *o, int i
     }
     lua_settop(L, at - 1);
     if (out->before[i] < 0 || out->after[i] < 0)
-      luaL_error(L, "%s: %s must be 0 or more, got {%I, %I}", who, o->name, (LUAI_UACINT)out->before[i],
-                 (LUAI_UACINT)out->after[i]);
+      luaL_error(L, "%s: %s must be 0 or more, got {%I, %I}", who, o->name,
+                 (LUAI_UACINT)out->before[i], (LUAI_UACINT)out->after[i]);
   }
   out->kind = CVL_PAD_EXPLICIT;
   out->n = n;
 }
 
-static void read_padding(lua_State *L, const char *who, const cvl_option *o, int index, cvl_padding *out) {
+static void read_padding(lua_State *L, const char *who, const cvl_option *o, int index,
+                         cvl_padding *out) {
   const char *word = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
   *out = (cvl_padding){.kind = CVL_PAD_VALID};
   if (lua_istable(L, index)) {
@@ -90,7 +100,8 @@ static void read_padding(lua_State *L, const char *who, const cvl_option *o, int
     out->kind = CVL_PAD_SAME;
   } else if (word == NULL || strcmp(word, "valid") != 0) {
     out->before[0] = out->after[0] =
-        whole(L, who, o, index, "\"valid\", \"same\", an integer, {h, w} or {{top, bottom}, {left, right}}");
+        whole(L, who, o, index,
+              "\"valid\", \"same\", an integer, {h, w} or {{top, bottom}, {left, right}}");
     if (out->before[0] < 0)
       luaL_error(L, "%s: %s must be 0 or more, got %I", who, o->name, (LUAI_UACINT)out->before[0]);
     out->kind = CVL_PAD_EXPLICIT;
@@ -115,46 +126,58 @@ static void read_choice(lua_State *L, const char *who, const cvl_option *o, int 
   bad(L, who, o, lua_pushfstring(L, "one of %s", lua_tostring(L, -1)), index);
 }
 
-static void read_value(lua_State *L, const char *who, const cvl_option *o, int index, void *options) {
+static void read_value(lua_State *L, const char *who, const cvl_option *o, int index,
+                       void *options) {
   void *p = (char *)options + o->offset;
   switch (o->kind) {
-    case CVL_OPT_NUMBER:
-      if (lua_type(L, index) != LUA_TNUMBER) bad(L, who, o, "number", index);
-      *(double *)p = lua_tonumber(L, index);
-      check_range(L, who, o, *(double *)p);
-      break;
-    case CVL_OPT_INT:
-      *(int64_t *)p = whole(L, who, o, index, "integer");
-      check_range(L, who, o, (double)*(int64_t *)p);
-      break;
-    case CVL_OPT_BOOL:
-      if (!lua_isboolean(L, index)) bad(L, who, o, "boolean", index);
-      *(bool *)p = lua_toboolean(L, index);
-      break;
-    case CVL_OPT_CHOICE: read_choice(L, who, o, index, p); break;
-    case CVL_OPT_AXIS: {
-      int64_t axis = whole(L, who, o, index, "integer");
-      if (axis == 0) luaL_error(L, "%s: %s counts from 1 (or from the end, -1), got 0", who, o->name);
-      *(int64_t *)p = cvl_from_one(axis);
-      break;
-    }
-    case CVL_OPT_AXES: read_axes(L, who, o, index, p); break;
-    case CVL_OPT_SHAPE: read_ints(L, who, o, index, -1, p); break;
-    case CVL_OPT_SIZES: read_ints(L, who, o, index, 1, p); break;
-    case CVL_OPT_PADDING: read_padding(L, who, o, index, p); break;
-    case CVL_OPT_PAIRS:
-      if (!lua_istable(L, index)) bad(L, who, o, "table of {before, after}, one per axis", index);
-      read_pairs(L, who, o, index, p);
-      break;
-    case CVL_OPT_DTYPE: {
-      cvl_dtype t;
-      if (lua_type(L, index) != LUA_TSTRING) bad(L, who, o, "name of an element type", index);
-      if (!cvl_dtype_parse(lua_tostring(L, index), &t))
-        luaL_error(L, "%s: no element type '%s'; there are float32, float64, int32, int64, uint8 and bool", who,
-                   lua_tostring(L, index));
-      *(int *)p = (int)t;
-      break;
-    }
+  case CVL_OPT_NUMBER:
+    if (lua_type(L, index) != LUA_TNUMBER) bad(L, who, o, "number", index);
+    *(double *)p = lua_tonumber(L, index);
+    check_range(L, who, o, *(double *)p);
+    break;
+  case CVL_OPT_INT:
+    *(int64_t *)p = whole(L, who, o, index, "integer");
+    check_range(L, who, o, (double)*(int64_t *)p);
+    break;
+  case CVL_OPT_BOOL:
+    if (!lua_isboolean(L, index)) bad(L, who, o, "boolean", index);
+    *(bool *)p = lua_toboolean(L, index);
+    break;
+  case CVL_OPT_CHOICE:
+    read_choice(L, who, o, index, p);
+    break;
+  case CVL_OPT_AXIS: {
+    int64_t axis = whole(L, who, o, index, "integer");
+    if (axis == 0) luaL_error(L, "%s: %s counts from 1 (or from the end, -1), got 0", who, o->name);
+    *(int64_t *)p = cvl_from_one(axis);
+    break;
+  }
+  case CVL_OPT_AXES:
+    read_axes(L, who, o, index, p);
+    break;
+  case CVL_OPT_SHAPE:
+    read_ints(L, who, o, index, -1, p);
+    break;
+  case CVL_OPT_SIZES:
+    read_ints(L, who, o, index, 1, p);
+    break;
+  case CVL_OPT_PADDING:
+    read_padding(L, who, o, index, p);
+    break;
+  case CVL_OPT_PAIRS:
+    if (!lua_istable(L, index)) bad(L, who, o, "table of {before, after}, one per axis", index);
+    read_pairs(L, who, o, index, p);
+    break;
+  case CVL_OPT_DTYPE: {
+    cvl_dtype t;
+    if (lua_type(L, index) != LUA_TSTRING) bad(L, who, o, "name of an element type", index);
+    if (!cvl_dtype_parse(lua_tostring(L, index), &t))
+      luaL_error(
+          L, "%s: no element type '%s'; there are float32, float64, int32, int64, uint8 and bool",
+          who, lua_tostring(L, index));
+    *(int *)p = (int)t;
+    break;
+  }
   }
 }
 
@@ -202,8 +225,8 @@ static void unknown(lua_State *L, const char *who, const cvl_option *list, const
   luaL_error(L, "%s: unknown option '%s'; there are %s", who, name, lua_tostring(L, -1));
 }
 
-void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_option *list, void *options,
-                            const char *const *also) {
+void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_option *list,
+                            void *options, const char *const *also) {
   index = lua_absindex(L, index);
   luaL_checkstack(L, 10, who);
   lua_pushnil(L);
@@ -221,12 +244,14 @@ void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_
   for (const cvl_option *o = list; o != NULL && o->name != NULL; o++)
     if (o->range == CVL_REQUIRED) {
       lua_pushstring(L, o->name);
-      if (lua_rawget(L, index) == LUA_TNIL) luaL_error(L, "%s: option '%s' is missing", who, o->name);
+      if (lua_rawget(L, index) == LUA_TNIL)
+        luaL_error(L, "%s: option '%s' is missing", who, o->name);
       lua_pop(L, 1);
     }
 }
 
-void cvl_check_options(lua_State *L, int first, const char *who, const cvl_option *list, size_t bytes, void *options) {
+void cvl_check_options(lua_State *L, int first, const char *who, const cvl_option *list,
+                       size_t bytes, void *options) {
   int top = lua_gettop(L), at = first;
   const cvl_option *o = list;
   luaL_checkstack(L, 12, who);
@@ -264,7 +289,8 @@ void cvl_check_shape(lua_State *L, int index, int last, const char *who, cvl_sha
   if (lua_istable(L, index)) {
     read_ints(L, who, &size, index, 0, &sizes);
   } else {
-    if (last - index + 1 > CVL_MAX_DIM) luaL_error(L, "%s: at most %d axes are possible", who, CVL_MAX_DIM);
+    if (last - index + 1 > CVL_MAX_DIM)
+      luaL_error(L, "%s: at most %d axes are possible", who, CVL_MAX_DIM);
     for (; index <= last; index++) {
       int64_t v = whole(L, who, &size, index, "integer or table of integers");
       if (v < 0) luaL_error(L, "%s: shape must be 0 or more, got %I", who, (LUAI_UACINT)v);

@@ -10,11 +10,12 @@
 
 /* Fills `options` (option_bytes, zeroed here) from arguments first..top: values by position in the order of `list`, then
 ** perhaps a table with names. A trailing run of integers goes to one option that takes several. */
-void cvl_check_options(lua_State *L, int first, const char *who, const cvl_option *list, size_t bytes, void *options);
+void cvl_check_options(lua_State *L, int first, const char *who, const cvl_option *list,
+                       size_t bytes, void *options);
 /* The same from one table at `index` whose unknown keys are an error; used by layers and optimizers. Keys in `also`
 ** (NULL-terminated, or NULL) are the caller's own and are skipped. */
-void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_option *list, void *options,
-                            const char *const *also);
+void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_option *list,
+                            void *options, const char *const *also);
 /* After reading: an error when an option that is CVL_REQUIRED was not given. */
 
 /* A shape from a table of sizes at `index`, or from the integers index..last. Sizes are checked by the core. */

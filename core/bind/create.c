@@ -23,7 +23,8 @@ static void read_named(lua_State *L, int index, const char *who, options *o) {
   while (lua_next(L, index) != 0) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
     if (name == NULL) {
-      if (lua_type(L, -2) != LUA_TNUMBER) luaL_error(L, "%s: options have names, got a %s", who, luaL_typename(L, -2));
+      if (lua_type(L, -2) != LUA_TNUMBER)
+        luaL_error(L, "%s: options have names, got a %s", who, luaL_typename(L, -2));
     } else if (strcmp(name, "dtype") == 0) {
       o->dtype = (int)cvl_check_dtype(L, lua_gettop(L), CVL_F32);
     } else if (strcmp(name, "device") == 0) {
@@ -50,7 +51,8 @@ static int read_options(lua_State *L, int first, const char *who, options *o) {
 }
 
 /* The shape from arguments first..last, which must be there. */
-static void read_shape(lua_State *L, int first, int last, const char *who, options *o, cvl_shape *shape) {
+static void read_shape(lua_State *L, int first, int last, const char *who, options *o,
+                       cvl_shape *shape) {
   if (last >= first && lua_istable(L, first)) {
     read_named(L, first, who, o);
     if (last > first) luaL_error(L, "%s: one shape expected, got more arguments", who);
@@ -78,7 +80,8 @@ static int finish(lua_State *L, const char *who, const options *o) {
   cvl_device *d;
   cvl_err e = {0};
   if (o->requires_grad && !cvl_dtype_floating(x->dtype))
-    return luaL_error(L, "%s: only floating tensors have gradients, got %s", who, cvl_dtype_name(x->dtype));
+    return luaL_error(L, "%s: only floating tensors have gradients, got %s", who,
+                      cvl_dtype_name(x->dtype));
   if (o->device != NULL && strcmp(o->device, "cpu") != 0) {
     if ((d = cvl_device_get(o->device, &e)) == NULL) return cvl_raise(L, who, &e);
     there = cvl_box(L);
@@ -90,7 +93,9 @@ static int finish(lua_State *L, const char *who, const options *o) {
   return 1;
 }
 
-static cvl_dtype type_or(const options *o, cvl_dtype def) { return o->dtype >= 0 ? (cvl_dtype)o->dtype : def; }
+static cvl_dtype type_or(const options *o, cvl_dtype def) {
+  return o->dtype >= 0 ? (cvl_dtype)o->dtype : def;
+}
 
 static int filled(lua_State *L, const char *who, double v) {
   options o;
@@ -116,13 +121,15 @@ static int full(lua_State *L) {
   return finish(L, "full", &o);
 }
 
-static int fill_random(lua_State *L, const char *who, void (*fill)(cvl_tensor *, double, double), double a, double b) {
+static int fill_random(lua_State *L, const char *who, void (*fill)(cvl_tensor *, double, double),
+                       double a, double b) {
   options o;
   cvl_shape shape;
   int last = read_options(L, 1, who, &o);
   read_shape(L, 1, last, who, &o, &shape);
   if (!cvl_dtype_floating(type_or(&o, CVL_F32)))
-    return luaL_error(L, "%s: float32 or float64 expected, got %s", who, cvl_dtype_name((cvl_dtype)o.dtype));
+    return luaL_error(L, "%s: float32 or float64 expected, got %s", who,
+                      cvl_dtype_name((cvl_dtype)o.dtype));
   fill(make(L, who, &shape, type_or(&o, CVL_F32)), a, b);
   return finish(L, who, &o);
 }
@@ -144,12 +151,24 @@ static int rand_integers(lua_State *L) {
 
 static void set_element(cvl_tensor *x, int64_t i, double v) {
   switch (x->dtype) {
-    case CVL_F32: ((float *)cvl_data(x))[i] = (float)v; break;
-    case CVL_F64: ((double *)cvl_data(x))[i] = v; break;
-    case CVL_I32: ((int32_t *)cvl_data(x))[i] = (int32_t)v; break;
-    case CVL_I64: ((int64_t *)cvl_data(x))[i] = (int64_t)v; break;
-    case CVL_U8: ((uint8_t *)cvl_data(x))[i] = (uint8_t)v; break;
-    default: ((uint8_t *)cvl_data(x))[i] = v != 0; break;
+  case CVL_F32:
+    ((float *)cvl_data(x))[i] = (float)v;
+    break;
+  case CVL_F64:
+    ((double *)cvl_data(x))[i] = v;
+    break;
+  case CVL_I32:
+    ((int32_t *)cvl_data(x))[i] = (int32_t)v;
+    break;
+  case CVL_I64:
+    ((int64_t *)cvl_data(x))[i] = (int64_t)v;
+    break;
+  case CVL_U8:
+    ((uint8_t *)cvl_data(x))[i] = (uint8_t)v;
+    break;
+  default:
+    ((uint8_t *)cvl_data(x))[i] = v != 0;
+    break;
   }
 }
 
@@ -180,7 +199,10 @@ static int linspace(lua_State *L) {
   cvl_shape shape = {.ndim = 1, .dim = {n}};
   cvl_tensor *x = make(L, "linspace", &shape, type_or(&o, CVL_F32));
   for (int64_t i = 0; i < n; i++)
-    set_element(x, i, i == n - 1 && n > 1 ? last : first + (last - first) * (double)i / (double)(n > 1 ? n - 1 : 1));
+    set_element(x, i,
+                i == n - 1 && n > 1
+                    ? last
+                    : first + (last - first) * (double)i / (double)(n > 1 ? n - 1 : 1));
   return finish(L, "linspace", &o);
 }
 
@@ -200,7 +222,8 @@ static int eye(lua_State *L) {
 static void table_shape(lua_State *L, int index, cvl_shape *shape) {
   lua_pushvalue(L, index);
   while (lua_istable(L, -1)) {
-    if (shape->ndim == CVL_MAX_DIM) luaL_error(L, "tensor: at most %d axes are possible", CVL_MAX_DIM);
+    if (shape->ndim == CVL_MAX_DIM)
+      luaL_error(L, "tensor: at most %d axes are possible", CVL_MAX_DIM);
     shape->dim[shape->ndim++] = (int64_t)lua_rawlen(L, -1);
     lua_rawgeti(L, -1, 1);
     lua_remove(L, -2);
@@ -212,15 +235,18 @@ static void read_table(lua_State *L, int index, cvl_tensor *x, int axis, int64_t
   if (axis == x->shape.ndim) {
     int type = lua_type(L, index);
     if (type != LUA_TNUMBER && type != LUA_TBOOLEAN)
-      luaL_error(L, "tensor: numbers or booleans expected in the innermost tables, got %s", luaL_typename(L, index));
+      luaL_error(L, "tensor: numbers or booleans expected in the innermost tables, got %s",
+                 luaL_typename(L, index));
     if (x->dtype == CVL_I64 && lua_isinteger(L, index))
       ((int64_t *)cvl_data(x))[(*at)++] = lua_tointeger(L, index);
     else
-      set_element(x, (*at)++, type == LUA_TBOOLEAN ? lua_toboolean(L, index) : lua_tonumber(L, index));
+      set_element(x, (*at)++,
+                  type == LUA_TBOOLEAN ? lua_toboolean(L, index) : lua_tonumber(L, index));
     return;
   }
   if (!lua_istable(L, index) || (int64_t)lua_rawlen(L, index) != x->shape.dim[axis])
-    luaL_error(L, "tensor: the nested tables are ragged: %I elements expected along axis %d, got %I",
+    luaL_error(L,
+               "tensor: the nested tables are ragged: %I elements expected along axis %d, got %I",
                (LUAI_UACINT)x->shape.dim[axis], axis + 1,
                (LUAI_UACINT)(lua_istable(L, index) ? (lua_Integer)lua_rawlen(L, index) : 0));
   luaL_checkstack(L, 4, "tensor");
@@ -272,10 +298,12 @@ static int from_bytes(lua_State *L) {
   cvl_err e = {0};
   luaL_checktype(L, 2, LUA_TTABLE);
   cvl_check_shape(L, 2, 2, "from_bytes", &shape);
-  if (cvl_shape_check(&shape, (int64_t)cvl_dtype_size(t), &e) != 0) return cvl_raise(L, "from_bytes", &e);
+  if (cvl_shape_check(&shape, (int64_t)cvl_dtype_size(t), &e) != 0)
+    return cvl_raise(L, "from_bytes", &e);
   if ((size_t)cvl_shape_count(&shape) * cvl_dtype_size(t) != n)
     return luaL_error(L, "from_bytes: %I bytes expected, got %I",
-                      (LUAI_UACINT)((size_t)cvl_shape_count(&shape) * cvl_dtype_size(t)), (LUAI_UACINT)n);
+                      (LUAI_UACINT)((size_t)cvl_shape_count(&shape) * cvl_dtype_size(t)),
+                      (LUAI_UACINT)n);
   cvl_tensor *x = make(L, "from_bytes", &shape, t);
   if (n > 0) memcpy(cvl_data(x), bytes, n);
   if (t == CVL_BOOL)

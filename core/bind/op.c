@@ -20,8 +20,8 @@ enum { FEW = 8 };
 typedef struct {
   const cvl_op *op;
   int n;
-  cvl_tensor **in;                    /* borrowed, but for those in `made` */
-  cvl_tensor *few[FEW], *made[FEW];   /* made[i]: converted from a Lua value, owned */
+  cvl_tensor **in;                  /* borrowed, but for those in `made` */
+  cvl_tensor *few[FEW], *made[FEW]; /* made[i]: converted from a Lua value, owned */
 } inputs;
 
 /* The types of the inputs are checked here, where an error may still be raised. */
@@ -30,7 +30,8 @@ static void check_inputs(lua_State *L, const cvl_op *op) {
     bool number = op->promotes && lua_type(L, i) == LUA_TNUMBER;
     bool absent = i > op->n_in - op->n_optional && lua_isnoneornil(L, i);
     if (number || absent || cvl_test_tensor(L, i) != NULL) continue;
-    if (luaL_testudata(L, i, CVL_TENSOR) != NULL) cvl_check_tensor(L, i); /* says that it is freed */
+    if (luaL_testudata(L, i, CVL_TENSOR) != NULL)
+      cvl_check_tensor(L, i); /* says that it is freed */
     luaL_error(L, "bad argument #%d to '%s' (%s expected, got %s)", i, op->name,
                op->promotes ? "tensor or number" : "tensor", luaL_typename(L, i));
   }
@@ -74,7 +75,8 @@ static cvl_tensor *positions_to_core(const cvl_tensor *x, int arg, cvl_err *e) {
   p = cvl_data(y);
   for (int64_t i = 0, n = cvl_count(y); i < n; i++) {
     if (p[i] == 0) {
-      cvl_fail(e, CVL_EARG, arg, "element %lld is 0: positions and labels start at 1", (long long)i + 1);
+      cvl_fail(e, CVL_EARG, arg, "element %lld is 0: positions and labels start at 1",
+               (long long)i + 1);
       cvl_release(y);
       return NULL;
     }
@@ -93,7 +95,8 @@ static int borrow(lua_State *L, inputs *b, cvl_err *e) {
     if (b->in[i] == NULL && lua_type(L, i + 1) == LUA_TNUMBER) {
       cvl_dtype t = weak_type(L, i + 1, like != NULL ? like->dtype : CVL_F32);
       b->made[i] = number_tensor(L, i + 1, t, like != NULL ? cvl_device_of(like) : cvl_cpu(), e);
-    } else if (b->in[i] != NULL && (op->position_in >> i & 1) && !cvl_dtype_floating(b->in[i]->dtype)) {
+    } else if (b->in[i] != NULL && (op->position_in >> i & 1) &&
+               !cvl_dtype_floating(b->in[i]->dtype)) {
       b->made[i] = positions_to_core(b->in[i], i + 1, e);
     } else {
       continue;
@@ -119,16 +122,17 @@ static void positions_to_lua(cvl_tensor *y) {
 static int check_list(lua_State *L, const cvl_op *op) {
   lua_Integer n;
   if (!lua_istable(L, 1))
-    return luaL_error(L, "bad argument #1 to '%s' (table of tensors expected, got %s)", op->name, luaL_typename(L, 1));
+    return luaL_error(L, "bad argument #1 to '%s' (table of tensors expected, got %s)", op->name,
+                      luaL_typename(L, 1));
   n = (lua_Integer)lua_rawlen(L, 1);
   if (n < 1 || n > CVL_MAX_INPUTS)
-    return luaL_error(L, "bad argument #1 to '%s' (1 to %d tensors expected, got %I)", op->name, CVL_MAX_INPUTS,
-                      (LUAI_UACINT)n);
+    return luaL_error(L, "bad argument #1 to '%s' (1 to %d tensors expected, got %I)", op->name,
+                      CVL_MAX_INPUTS, (LUAI_UACINT)n);
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
     if (cvl_test_tensor(L, -1) == NULL)
-      return luaL_error(L, "bad argument #1 to '%s' (element %I: live tensor expected, got %s)", op->name,
-                        (LUAI_UACINT)i, luaL_typename(L, -1));
+      return luaL_error(L, "bad argument #1 to '%s' (element %I: live tensor expected, got %s)",
+                        op->name, (LUAI_UACINT)i, luaL_typename(L, -1));
     lua_pop(L, 1);
   }
   return (int)n;
@@ -150,13 +154,15 @@ static int call_op(lua_State *L) {
   cvl_err e = {0};
   cvl_tensor **y;
   int rc;
-  if (lua_toboolean(L, lua_upvalueindex(2))) lua_settop(L, 1); /* Lua calls __unm with the operand twice */
+  if (lua_toboolean(L, lua_upvalueindex(2)))
+    lua_settop(L, 1); /* Lua calls __unm with the operand twice */
   if (op->list) {
     b.n = check_list(L, op);
   } else {
     check_inputs(L, op);
   }
-  cvl_check_options(L, (op->list ? 1 : op->n_in) + 1, op->name, op->options, op->option_bytes, options);
+  cvl_check_options(L, (op->list ? 1 : op->n_in) + 1, op->name, op->options, op->option_bytes,
+                    options);
   if (b.n > FEW) b.in = lua_newuserdatauv(L, (size_t)b.n * sizeof *b.in, 0);
   y = cvl_box(L);
   for (int attempt = 0;; attempt++) {
@@ -180,8 +186,8 @@ static void push_call(lua_State *L, const cvl_op *op, bool first_only) {
 }
 
 static void push_options(lua_State *L, const cvl_option *o) {
-  static const char *const kinds[] = {"number", "integer", "boolean", "choice",  "axis", "axes",
-                                      "shape",  "sizes",   "padding", "pairs", "dtype"};
+  static const char *const kinds[] = {"number", "integer", "boolean", "choice", "axis", "axes",
+                                      "shape",  "sizes",   "padding", "pairs",  "dtype"};
   lua_newtable(L);
   for (int i = 1; o != NULL && o->name != NULL; o++, i++) {
     lua_createtable(L, 0, 4);

@@ -13,7 +13,7 @@ __attribute__((visibility("default"))) int luaopen_convlua_core(lua_State *L) {
   cvl_open_device(L);
   luaL_getmetatable(L, CVL_TENSOR);
   lua_pushliteral(L, "convlua.tensor");
-  lua_setfield(L, -2, "__metatable"); /* getmetatable() sees a name; the methods stay ours */
+  lua_setfield(L, -2, "__metatable");    /* getmetatable() sees a name; the methods stay ours */
   lua_setfield(L, -2, "tensor_methods"); /* for the Lua half, which adds its own */
   return 1;
 }

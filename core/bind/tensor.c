@@ -64,7 +64,8 @@ static int item(lua_State *L) {
   char text[CVL_SHAPE_TEXT];
   cvl_tensor *x = readable(L, 1);
   if (cvl_count(x) != 1)
-    return luaL_error(L, "item: a tensor with one element expected, got %s", cvl_shape_text(&x->shape, text));
+    return luaL_error(L, "item: a tensor with one element expected, got %s",
+                      cvl_shape_text(&x->shape, text));
   push_element(L, x, 0);
   return 1;
 }
@@ -76,7 +77,8 @@ static int to_bytes(lua_State *L) {
   if (!cvl_is_dense(x)) {
     dense = cvl_box(L);
     x = readable(L, 1);
-    if ((x = *dense = cvl_tensor_clone(x, cvl_cpu(), &e)) == NULL) return cvl_raise(L, "to_bytes", &e);
+    if ((x = *dense = cvl_tensor_clone(x, cvl_cpu(), &e)) == NULL)
+      return cvl_raise(L, "to_bytes", &e);
   }
   lua_pushlstring(L, cvl_data(x), (size_t)cvl_count(x) * cvl_dtype_size(x->dtype));
   return 1;
@@ -131,7 +133,9 @@ static int text(lua_State *L) {
     return 1;
   }
   if ((s = cvl_tensor_text(x, &e)) == NULL) return cvl_raise(L, "tostring", &e);
-  lua_pushstring(L, s); /* may raise for want of memory, and then leaks this text: Lua is out of memory anyway */
+  lua_pushstring(
+      L,
+      s); /* may raise for want of memory, and then leaks this text: Lua is out of memory anyway */
   cvl_free(s);
   return 1;
 }
@@ -140,8 +144,11 @@ static int text(lua_State *L) {
 
 static int guard_in_place(lua_State *L, const cvl_tensor *x, const char *who) {
   if (x->requires_grad && cvl_grad_enabled())
-    return luaL_error(L, "%s: a tensor that requires gradients cannot be changed in place; wrap the change in "
-                         "convlua.no_grad(function() ... end)", who);
+    return luaL_error(
+        L,
+        "%s: a tensor that requires gradients cannot be changed in place; wrap the change in "
+        "convlua.no_grad(function() ... end)",
+        who);
   return 0;
 }
 
@@ -155,17 +162,20 @@ static int assign(lua_State *L, int dst_index, int value_index, const char *who)
   char a[CVL_SHAPE_TEXT], b[CVL_SHAPE_TEXT];
   bool grad;
   guard_in_place(L, dst, who);
-  if (!cvl_device_of(dst)->host_visible) return luaL_error(L, "%s: only CPU tensors can be changed in place", who);
+  if (!cvl_device_of(dst)->host_visible)
+    return luaL_error(L, "%s: only CPU tensors can be changed in place", who);
   cast = cvl_box(L);
   if (lua_type(L, value_index) == LUA_TNUMBER || lua_isboolean(L, value_index)) {
     cvl_shape none = {0};
-    double v = lua_isboolean(L, value_index) ? lua_toboolean(L, value_index) : lua_tonumber(L, value_index);
+    double v = lua_isboolean(L, value_index) ? lua_toboolean(L, value_index)
+                                             : lua_tonumber(L, value_index);
     if ((*cast = cvl_tensor_new(&none, dst->dtype, NULL, &e)) == NULL) return cvl_raise(L, who, &e);
     cvl_tensor_fill(*cast, v);
     src = *cast;
   } else {
     src = cvl_check_tensor(L, value_index);
-    if (src->dtype != dst->dtype || src->storage == dst->storage) { /* overlapping views: through a copy */
+    if (src->dtype != dst->dtype ||
+        src->storage == dst->storage) { /* overlapping views: through a copy */
       grad = cvl_set_grad_enabled(false);
       if (src->dtype != dst->dtype)
         cvl_apply(&cvl_op_cast, &src, 1, &(int){(int)dst->dtype}, cast, &e);
@@ -175,7 +185,8 @@ static int assign(lua_State *L, int dst_index, int value_index, const char *who)
       if ((src = *cast) == NULL) return cvl_raise(L, who, &e);
     }
   }
-  if (cvl_shape_broadcast(&dst->shape, &src->shape, &shape, &e) != 0 || !cvl_shape_equal(&shape, &dst->shape))
+  if (cvl_shape_broadcast(&dst->shape, &src->shape, &shape, &e) != 0 ||
+      !cvl_shape_equal(&shape, &dst->shape))
     return luaL_error(L, "%s: %s does not fit into %s", who, cvl_shape_text(&src->shape, a),
                       cvl_shape_text(&dst->shape, b));
   cvl_tensor_copy(dst, src, &e);
@@ -278,7 +289,8 @@ static void push_indexed(lua_State *L, int x, int key) {
     if (lua_istable(L, -1)) {
       lua_Integer range[3] = {1, -1, 1};
       int parts = (int)lua_rawlen(L, -1);
-      if (parts > 3) luaL_error(L, "index: {first, last, step} expected for axis %d, got %d values", i, parts);
+      if (parts > 3)
+        luaL_error(L, "index: {first, last, step} expected for axis %d, got %d values", i, parts);
       for (int k = 0; k < parts; k++) {
         lua_rawgeti(L, -1, k + 1);
         range[k] = whole(L, -1, "integer");
@@ -286,7 +298,8 @@ static void push_indexed(lua_State *L, int x, int key) {
       }
       if (parts == 1) range[1] = range[0];
       lua_pop(L, 1);
-      if (parts > 0) call_method(L, "slice", 4, (lua_Integer[]){axis, range[0], range[1], range[2]});
+      if (parts > 0)
+        call_method(L, "slice", 4, (lua_Integer[]){axis, range[0], range[1], range[2]});
       axis++;
     } else {
       lua_Integer at = whole(L, -1, "integer or table");
@@ -304,7 +317,8 @@ static int get_index(lua_State *L) {
     push_indexed(L, 1, 2);
     return 1;
   }
-  if (luaL_getmetafield(L, 1, lua_tostring(L, 2)) != LUA_TNIL) return 1; /* methods: those of a freed tensor too */
+  if (luaL_getmetafield(L, 1, lua_tostring(L, 2)) != LUA_TNIL)
+    return 1; /* methods: those of a freed tensor too */
   x = cvl_check_tensor(L, 1);
   name = lua_tostring(L, 2);
   if (strcmp(name, "shape") == 0)
@@ -330,7 +344,8 @@ static int get_index(lua_State *L) {
 
 static int set_requires_grad(lua_State *L, cvl_tensor *x, bool wanted) {
   if (wanted && !cvl_dtype_floating(x->dtype))
-    return luaL_error(L, "requires_grad: only floating tensors have gradients, got %s", cvl_dtype_name(x->dtype));
+    return luaL_error(L, "requires_grad: only floating tensors have gradients, got %s",
+                      cvl_dtype_name(x->dtype));
   if (x->node != NULL && !wanted)
     return luaL_error(L, "requires_grad: this is the result of '%s'; use detach()", cvl_made_by(x));
   x->requires_grad = wanted;
@@ -342,8 +357,9 @@ static int set_grad(lua_State *L, cvl_tensor *x, int value) {
   char a[CVL_SHAPE_TEXT], b[CVL_SHAPE_TEXT];
   if (g == x) return luaL_error(L, "grad: a tensor cannot be its own gradient");
   if (g != NULL && (!cvl_shape_equal(&g->shape, &x->shape) || g->dtype != x->dtype))
-    return luaL_error(L, "grad: %s %s expected, got %s %s", cvl_dtype_name(x->dtype), cvl_shape_text(&x->shape, a),
-                      cvl_dtype_name(g->dtype), cvl_shape_text(&g->shape, b));
+    return luaL_error(L, "grad: %s %s expected, got %s %s", cvl_dtype_name(x->dtype),
+                      cvl_shape_text(&x->shape, a), cvl_dtype_name(g->dtype),
+                      cvl_shape_text(&g->shape, b));
   x->grad = g != NULL ? cvl_retain(g) : NULL;
   cvl_release(former);
   return 0;
@@ -365,7 +381,8 @@ static int set_index(lua_State *L) {
     return set_requires_grad(L, x, lua_toboolean(L, 3));
   }
   if (strcmp(name, "grad") == 0) return set_grad(L, x, 3);
-  return luaL_error(L, "a tensor has no field '%s' that can be set; there are grad and requires_grad", name);
+  return luaL_error(
+      L, "a tensor has no field '%s' that can be set; there are grad and requires_grad", name);
 }
 
 static int next_row(lua_State *L) {

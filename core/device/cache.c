@@ -105,7 +105,7 @@ static size_t class_size(int class) {
 void cvl_cache_empty(cvl_device *d) {
   cvl_cache *c = d->cache;
   if (c == NULL) return;
-  for (int class = 0; class < CLASSES; class++) {
+  for (int class = 0; class < CLASSES; class ++) {
     block *b;
     while ((b = take(c, class)) != NULL) {
       void *p = b->memory;

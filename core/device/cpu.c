@@ -1,5 +1,5 @@
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "device/device.h"
@@ -12,7 +12,8 @@ static void *alloc(cvl_device *d, size_t bytes) {
   void *p = NULL;
   (void)d;
   if (posix_memalign(&p, align, bytes) != 0) return NULL;
-  if (align == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE); /* advice: its failure changes nothing */
+  if (align == HUGE_PAGE)
+    madvise(p, bytes, MADV_HUGEPAGE); /* advice: its failure changes nothing */
   return p;
 }
 

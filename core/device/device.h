@@ -24,8 +24,8 @@ struct cvl_device {
   int (*to_host)(cvl_device *d, void *dst, const void *src, size_t bytes, cvl_err *e);
   int (*copy)(cvl_device *d, void *dst, const void *src, size_t bytes, cvl_err *e);
   int (*clear)(cvl_device *d, void *p, size_t bytes, cvl_err *e); /* zero bytes */
-  int (*sync)(cvl_device *d, cvl_err *e);                          /* waits; reports late faults */
-  struct cvl_cache *cache;                                         /* made at first use */
+  int (*sync)(cvl_device *d, cvl_err *e);                         /* waits; reports late faults */
+  struct cvl_cache *cache;                                        /* made at first use */
 };
 
 cvl_device *cvl_cpu(void);

@@ -38,7 +38,8 @@ static cvl_device *open_cuda(int index, cvl_err *e) {
     }
     void *symbol = dlsym(library, "cvl_plugin_open");
     if (symbol == NULL) {
-      cvl_fail(e, CVL_EDEVICE, 0, "device 'cuda' is not available: %s is not a convlua plugin", path);
+      cvl_fail(e, CVL_EDEVICE, 0, "device 'cuda' is not available: %s is not a convlua plugin",
+               path);
       dlclose(library);
       return NULL;
     }
@@ -52,7 +53,8 @@ cvl_device *cvl_device_get(const char *name, cvl_err *e) {
   long index = 0;
   if (strcmp(name, "cpu") == 0) return cvl_cpu();
   if (strcmp(name, "cuda") == 0) return open_cuda(0, e);
-  if (strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9') index = strtol(name + 5, &end, 10);
+  if (strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9')
+    index = strtol(name + 5, &end, 10);
   if (end != NULL && *end == '\0' && index < MOST_DEVICES) return open_cuda((int)index, e);
   cvl_fail(e, CVL_EDEVICE, 0, "no device has the name '%s'; there are cpu, cuda and cuda:N", name);
   return NULL;

@@ -14,7 +14,9 @@ const char *cvl_dtype_name(cvl_dtype t) { return types[t].name; }
 
 size_t cvl_dtype_size(cvl_dtype t) { return types[t].size; }
 
-cvl_dtype cvl_dtype_promote(cvl_dtype a, cvl_dtype b) { return types[a].rank >= types[b].rank ? a : b; }
+cvl_dtype cvl_dtype_promote(cvl_dtype a, cvl_dtype b) {
+  return types[a].rank >= types[b].rank ? a : b;
+}
 
 bool cvl_dtype_parse(const char *name, cvl_dtype *t) {
   for (int i = 0; i < CVL_DTYPE_COUNT; i++)

@@ -15,9 +15,9 @@ typedef enum cvl_dtype {
   CVL_DTYPE_COUNT
 } cvl_dtype;
 
-const char *cvl_dtype_name(cvl_dtype t);                 /* "float32", ... */
-bool cvl_dtype_parse(const char *name, cvl_dtype *t);    /* false when there is no such type */
-size_t cvl_dtype_size(cvl_dtype t);                      /* bytes */
+const char *cvl_dtype_name(cvl_dtype t);              /* "float32", ... */
+bool cvl_dtype_parse(const char *name, cvl_dtype *t); /* false when there is no such type */
+size_t cvl_dtype_size(cvl_dtype t);                   /* bytes */
 static inline bool cvl_dtype_floating(cvl_dtype t) { return t == CVL_F32 || t == CVL_F64; }
 /* The type that holds both: bool < uint8 < int32 < int64 < float32 < float64. */
 cvl_dtype cvl_dtype_promote(cvl_dtype a, cvl_dtype b);

@@ -13,9 +13,9 @@ enum { CVL_MAX_OPERANDS = 8 };
 
 typedef struct cvl_loop {
   int n, ndim;
-  int64_t dim[CVL_MAX_DIM];                        /* dim[ndim - 1] is the row */
-  int64_t stride[CVL_MAX_OPERANDS][CVL_MAX_DIM];   /* bytes */
-  int64_t step[CVL_MAX_OPERANDS];                  /* bytes from one element of a row to the next */
+  int64_t dim[CVL_MAX_DIM];                      /* dim[ndim - 1] is the row */
+  int64_t stride[CVL_MAX_OPERANDS][CVL_MAX_DIM]; /* bytes */
+  int64_t step[CVL_MAX_OPERANDS];                /* bytes from one element of a row to the next */
   char *base[CVL_MAX_OPERANDS];
   const void *context; /* the caller's */
 } cvl_loop;

@@ -7,7 +7,10 @@
 #include "base/mem.h"
 #include "tensor/tensor.h"
 
-enum { EDGE = 3, WHOLE = 200 }; /* items shown at each end of a long axis; tensors up to WHOLE elements in full */
+enum {
+  EDGE = 3,
+  WHOLE = 200
+}; /* items shown at each end of a long axis; tensors up to WHOLE elements in full */
 
 typedef struct {
   char *text;
@@ -59,8 +62,8 @@ static void put_number(char *out, size_t size, const style *s, double v) {
 }
 
 /* Calls visit for each element that is shown. */
-static void each_shown(const style *s, int axis, int64_t at, void (*visit)(const style *, double, void *),
-                       void *context) {
+static void each_shown(const style *s, int axis, int64_t at,
+                       void (*visit)(const style *, double, void *), void *context) {
   const cvl_tensor *x = s->x;
   int64_t n;
   if (axis == x->shape.ndim) {
@@ -144,7 +147,8 @@ char *cvl_tensor_text(const cvl_tensor *x, cvl_err *e) {
   each_shown(&s, 0, 0, widen, &s.width);
   if (x->shape.ndim == 0) s.width = 0;
   put_axis(&b, &s, 0, 0);
-  put(&b, x->shape.ndim == 0 ? " (%s" : "\n(shape %s, ", x->shape.ndim == 0 ? cvl_dtype_name(x->dtype) : cvl_shape_text(&x->shape, shape));
+  put(&b, x->shape.ndim == 0 ? " (%s" : "\n(shape %s, ",
+      x->shape.ndim == 0 ? cvl_dtype_name(x->dtype) : cvl_shape_text(&x->shape, shape));
   if (x->shape.ndim > 0) put(&b, "%s", cvl_dtype_name(x->dtype));
   put(&b, ", %s%s)", cvl_device_of(x)->name, x->requires_grad ? ", requires_grad" : "");
   cvl_release(host);

@@ -42,7 +42,8 @@ static void uniform(void *context, int64_t first, int64_t last) {
     draw(j, k, u);
     for (int i = 0; i < 4; i++) {
       double v = j->a + j->b * u[i];
-      if (j->x->dtype == CVL_F32 && (float)v >= (float)(j->a + j->b) && j->b > 0) v = j->a; /* rounded up to the end */
+      if (j->x->dtype == CVL_F32 && (float)v >= (float)(j->a + j->b) && j->b > 0)
+        v = j->a; /* rounded up to the end */
       store(j, 4 * k + i, v);
     }
   }
@@ -86,13 +87,24 @@ void cvl_fill_integers(cvl_tensor *x, int64_t low, int64_t high) {
     cvl_philox(&rng, rng.position + (uint64_t)(i / 2), r);
     bits = (uint64_t)r[2 * (i % 2)] << 32 | r[2 * (i % 2) + 1];
     /* the high half of bits * span: bias below 2^-64 of each value */
-    v = (int64_t)((uint64_t)low + (span == 0 ? bits : (uint64_t)(((unsigned __int128)bits * span) >> 64)));
+    v = (int64_t)((uint64_t)low +
+                  (span == 0 ? bits : (uint64_t)(((unsigned __int128)bits * span) >> 64)));
     switch (x->dtype) {
-      case CVL_F32: ((float *)cvl_data(x))[i] = (float)v; break;
-      case CVL_F64: ((double *)cvl_data(x))[i] = (double)v; break;
-      case CVL_I32: ((int32_t *)cvl_data(x))[i] = (int32_t)v; break;
-      case CVL_I64: ((int64_t *)cvl_data(x))[i] = v; break;
-      default: ((uint8_t *)cvl_data(x))[i] = (uint8_t)v; break;
+    case CVL_F32:
+      ((float *)cvl_data(x))[i] = (float)v;
+      break;
+    case CVL_F64:
+      ((double *)cvl_data(x))[i] = (double)v;
+      break;
+    case CVL_I32:
+      ((int32_t *)cvl_data(x))[i] = (int32_t)v;
+      break;
+    case CVL_I64:
+      ((int64_t *)cvl_data(x))[i] = v;
+      break;
+    default:
+      ((uint8_t *)cvl_data(x))[i] = (uint8_t)v;
+      break;
     }
   }
 }

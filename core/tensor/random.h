@@ -7,6 +7,7 @@
 
 void cvl_fill_uniform(cvl_tensor *x, double low, double high);   /* [low, high) */
 void cvl_fill_normal(cvl_tensor *x, double mean, double stddev); /* Box & Muller 1958 */
-void cvl_fill_integers(cvl_tensor *x, int64_t low, int64_t high); /* low..high, both included; any type */
+void cvl_fill_integers(cvl_tensor *x, int64_t low,
+                       int64_t high); /* low..high, both included; any type */
 
 #endif

@@ -16,7 +16,8 @@ int cvl_shape_check(const cvl_shape *s, int64_t elem_size, cvl_err *e) {
     return cvl_fail(e, CVL_ESHAPE, 0, "at most %d axes are possible, got %d", CVL_MAX_DIM, s->ndim);
   for (int i = 0; i < s->ndim; i++)
     if (s->dim[i] < 0)
-      return cvl_fail(e, CVL_ESHAPE, 0, "sizes must not be negative, got %s", cvl_shape_text(s, text));
+      return cvl_fail(e, CVL_ESHAPE, 0, "sizes must not be negative, got %s",
+                      cvl_shape_text(s, text));
   for (int i = 0; i < s->ndim; i++) /* zero sizes do not excuse the others: strides must fit too */
     if (__builtin_mul_overflow(bytes, s->dim[i] > 0 ? s->dim[i] : 1, &bytes))
       return cvl_fail(e, CVL_ESHAPE, 0, "a tensor %s is larger than any memory",
@@ -34,7 +35,8 @@ int cvl_shape_broadcast(const cvl_shape *a, const cvl_shape *b, cvl_shape *y, cv
   for (int i = 1; i <= out.ndim; i++) {
     int64_t p = i <= a->ndim ? a->dim[a->ndim - i] : 1, q = i <= b->ndim ? b->dim[b->ndim - i] : 1;
     if (p != q && p != 1 && q != 1)
-      return cvl_fail(e, CVL_ESHAPE, 0, "shapes %s and %s do not broadcast: axis %d has %lld and %lld",
+      return cvl_fail(e, CVL_ESHAPE, 0,
+                      "shapes %s and %s do not broadcast: axis %d has %lld and %lld",
                       cvl_shape_text(a, ta), cvl_shape_text(b, tb), out.ndim - i + 1, (long long)p,
                       (long long)q);
     out.dim[out.ndim - i] = p == 1 ? q : p;
@@ -54,7 +56,8 @@ void cvl_shape_strides(const cvl_shape *s, int64_t stride[CVL_MAX_DIM]) {
 char *cvl_shape_text(const cvl_shape *s, char text[CVL_SHAPE_TEXT]) {
   int n = snprintf(text, CVL_SHAPE_TEXT, "{");
   for (int i = 0; i < s->ndim && i < CVL_MAX_DIM && n < CVL_SHAPE_TEXT; i++)
-    n += snprintf(text + n, (size_t)(CVL_SHAPE_TEXT - n), i ? ", %lld" : "%lld", (long long)s->dim[i]);
+    n += snprintf(text + n, (size_t)(CVL_SHAPE_TEXT - n), i ? ", %lld" : "%lld",
+                  (long long)s->dim[i]);
   if (n < CVL_SHAPE_TEXT) snprintf(text + n, (size_t)(CVL_SHAPE_TEXT - n), "}");
   return text;
 }

@@ -14,7 +14,8 @@ static cvl_tensor *blank(cvl_err *e) {
   return x;
 }
 
-cvl_tensor *cvl_tensor_new(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device, cvl_err *e) {
+cvl_tensor *cvl_tensor_new(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device,
+                           cvl_err *e) {
   size_t size = cvl_dtype_size(dtype);
   cvl_tensor *x;
   if (cvl_shape_check(shape, (int64_t)size, e) != 0 || (x = blank(e)) == NULL) return NULL;
@@ -30,9 +31,11 @@ cvl_tensor *cvl_tensor_new(const cvl_shape *shape, cvl_dtype dtype, cvl_device *
   return x;
 }
 
-cvl_tensor *cvl_tensor_zeros(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device, cvl_err *e) {
+cvl_tensor *cvl_tensor_zeros(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device,
+                             cvl_err *e) {
   cvl_tensor *x = cvl_tensor_new(shape, dtype, device, e);
-  if (x != NULL && cvl_device_of(x)->clear(cvl_device_of(x), x->storage->data, x->storage->bytes, e) != 0) {
+  if (x != NULL &&
+      cvl_device_of(x)->clear(cvl_device_of(x), x->storage->data, x->storage->bytes, e) != 0) {
     cvl_release(x);
     return NULL;
   }
@@ -109,9 +112,15 @@ static void copy_row(const cvl_loop *l, int64_t n, char *const *p) {
 #define ROW(type) \
   for (int64_t i = 0; i < n; i++) *(type *)(p[0] + i * d) = *(const type *)(p[1] + i * s)
   switch (size) {
-    case 1: ROW(uint8_t); break;
-    case 4: ROW(uint32_t); break;
-    default: ROW(uint64_t); break;
+  case 1:
+    ROW(uint8_t);
+    break;
+  case 4:
+    ROW(uint32_t);
+    break;
+  default:
+    ROW(uint64_t);
+    break;
   }
 #undef ROW
 }
@@ -158,11 +167,16 @@ done:
 double cvl_element(const cvl_tensor *x, int64_t index) {
   const void *p = cvl_data(x);
   switch (x->dtype) {
-    case CVL_F32: return ((const float *)p)[index];
-    case CVL_F64: return ((const double *)p)[index];
-    case CVL_I32: return ((const int32_t *)p)[index];
-    case CVL_I64: return (double)((const int64_t *)p)[index];
-    default: return ((const uint8_t *)p)[index];
+  case CVL_F32:
+    return ((const float *)p)[index];
+  case CVL_F64:
+    return ((const double *)p)[index];
+  case CVL_I32:
+    return ((const int32_t *)p)[index];
+  case CVL_I64:
+    return (double)((const int64_t *)p)[index];
+  default:
+    return ((const uint8_t *)p)[index];
   }
 }
 
@@ -174,12 +188,24 @@ void cvl_tensor_fill(cvl_tensor *x, double v) {
 #define FILL(type) \
   for (int64_t i = 0; i < n; i++) ((type *)p)[i] = (type)v
   switch (x->dtype) {
-    case CVL_F32: FILL(float); break;
-    case CVL_F64: FILL(double); break;
-    case CVL_I32: FILL(int32_t); break;
-    case CVL_I64: FILL(int64_t); break;
-    case CVL_U8: FILL(uint8_t); break;
-    default: FILL(_Bool); break;
+  case CVL_F32:
+    FILL(float);
+    break;
+  case CVL_F64:
+    FILL(double);
+    break;
+  case CVL_I32:
+    FILL(int32_t);
+    break;
+  case CVL_I64:
+    FILL(int64_t);
+    break;
+  case CVL_U8:
+    FILL(uint8_t);
+    break;
+  default:
+    FILL(_Bool);
+    break;
   }
 #undef FILL
 }

@@ -37,7 +37,7 @@ struct cvl_tensor {
   cvl_shape shape;
   int64_t stride[CVL_MAX_DIM]; /* elements */
   int64_t offset;              /* elements from the start of the storage */
-  cvl_storage *storage;        /* NULL: a shell that has lost its data, kept by the tape for its shape */
+  cvl_storage *storage; /* NULL: a shell that has lost its data, kept by the tape for its shape */
   bool requires_grad;
   cvl_node *node;   /* the operation that made it; NULL for a leaf */
   cvl_tensor *grad; /* of a leaf: d loss / d tensor, same shape and dtype, or NULL */
@@ -47,7 +47,8 @@ struct cvl_tensor {
 /* A dense tensor, contents unspecified; on the CPU when device is NULL. CVL_ESHAPE, CVL_ENOMEM. */
 cvl_tensor *cvl_tensor_new(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device, cvl_err *e);
 /* The same with every byte 0. */
-cvl_tensor *cvl_tensor_zeros(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device, cvl_err *e);
+cvl_tensor *cvl_tensor_zeros(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device,
+                             cvl_err *e);
 /* Another tensor over the same storage, outside of the tape; the caller then sets shape, stride and offset. */
 cvl_tensor *cvl_tensor_alias(const cvl_tensor *x, cvl_err *e);
 /* The shape, type and tape of x without its data. */

@@ -13,6 +13,7 @@
 #include "base/pool.h"
 #include "kernels/scratch.h"
 #include "ops/reduce.h"
+#include "ops/row.h"
 
 #if CVL_FLOATING
 typedef double sum_t;
@@ -24,30 +25,11 @@ typedef int64_t sum_t, out_t;
 enum {
   GRAIN = 32768, /* elements that are worth another thread */
   TILE = 512,    /* outputs that a unit makes at most */
-  LANES = 4,     /* of a vector of doubles */
   SHORT = 4096   /* elements of float64 added before their sum joins the others */
 };
 
 #if CVL_FLOATING
-typedef real narrow __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
-typedef double wide __attribute__((vector_size(LANES * 8)));
-#define WIDE(p) __builtin_convertvector(*(const narrow *)(p), wide)
-
-/* n elements without gaps: sixteen sums side by side, which a vector unit keeps busy with. */
-static sum_t sum_dense(const real *x, int64_t n) {
-  wide a = {0}, b = {0}, c = {0}, d = {0};
-  sum_t rest = 0;
-  int64_t i = 0;
-  for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    a += WIDE(x + i);
-    b += WIDE(x + i + LANES);
-    c += WIDE(x + i + 2 * LANES);
-    d += WIDE(x + i + 3 * LANES);
-  }
-  for (; i < n; i++) rest += x[i];
-  a = (a + b) + (c + d);
-  return ((a[0] + a[2]) + (a[1] + a[3])) + rest;
-}
+#define sum_dense cvl_row_sum
 #else
 static sum_t sum_dense(const real *x, int64_t n) {
   sum_t s = 0;

@@ -71,10 +71,9 @@ static void run_block(void *context, int64_t chunk, int worker) {
   for (int64_t i = 0; i < m; i++) row[i] = g->c + (i0 + i) * g->c_row + n;
   for (int64_t k = j->k0; k < j->k1; k += CVL_BLOCK_K) {
     int64_t count = min(CVL_BLOCK_K, j->k1 - k);
-    cvl_stretch stretch = {j->packed + panel * panel_size + (k - j->k0) * j->tile->nr, count};
+    cvl_stretch stretch = {a, j->packed + panel * panel_size + (k - j->k0) * j->tile->nr, count};
     copy_a(j, i0, m, k, count, a);
-    cvl_block_run(j->tile, &(cvl_block){.a = a,
-                                        .by_columns = j->by_columns,
+    cvl_block_run(j->tile, &(cvl_block){.layout = j->by_columns ? CVL_BY_COLUMNS : CVL_BY_ROWS,
                                         .rows = m,
                                         .columns = min(j->n1 - n, j->group * j->tile->nr),
                                         .row = row,

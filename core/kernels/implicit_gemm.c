@@ -187,7 +187,8 @@ static const box *box_of(const job *j, int64_t task) {
 ** the panel has. One stretch per row of taps, joined where they touch. Returns their number.
 */
 static int list_stretches(const cvl_axis whole[3], const segment *const part[3], int64_t depth,
-                          const float *panel, int nr, int64_t k, int64_t count, cvl_stretch *out) {
+                          const float *a, const float *panel, int nr, int64_t k, int64_t count,
+                          cvl_stretch *out) {
   int64_t length = part[2]->axis.taps * depth, last = k + count;
   int n = 0;
   while (k < last) {
@@ -198,8 +199,9 @@ static int list_stretches(const cvl_axis whole[3], const segment *const part[3],
     if (n > 0 && out[n - 1].b + out[n - 1].count * nr == panel + at * nr)
       out[n - 1].count += take;
     else
-      out[n++] = (cvl_stretch){panel + at * nr, take};
+      out[n++] = (cvl_stretch){a, panel + at * nr, take};
     k += take;
+    a += take;
   }
   return n;
 }
@@ -247,8 +249,8 @@ static void run_task(void *context, int64_t chunk, int worker) {
     cvl_patches_copy(&patches, r, rows, k, count, a);
     for (int64_t i = rows; i < filled; i++)
       memset(a + i * CVL_BLOCK_ROW, 0, (size_t)count * sizeof *a);
-    int stretches = list_stretches(whole, part, j->depth, panels, (int)nr, k, count, stretch);
-    cvl_block_run(j->tile, &(cvl_block){.a = a,
+    int stretches = list_stretches(whole, part, j->depth, a, panels, (int)nr, k, count, stretch);
+    cvl_block_run(j->tile, &(cvl_block){.layout = CVL_BY_ROWS,
                                         .rows = rows,
                                         .columns = columns,
                                         .row = row,

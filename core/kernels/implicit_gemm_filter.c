@@ -93,7 +93,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
   for (bool add = false; r < end; r += SUM, add = true) {
     int64_t count = min(SUM, end - r);
-    cvl_stretch stretch = {b, count};
+    cvl_stretch stretch = {a, b, count};
     cvl_patches_copy(&patches, r, count, 0, m, a);
     for (int64_t i = 0; i < count && m < filled; i++)
       memset(a + i * CVL_BLOCK_ROW + m, 0, (size_t)(filled - m) * sizeof *a);
@@ -101,8 +101,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
     cvl_patches_targets(&patches, r, count, (float *)(uintptr_t)(j->gy + g * j->K), p->out, p->K,
                         row);
     pack_rows(row, count, j->K, j->tile->nr, b);
-    cvl_block_run(j->tile, &(cvl_block){.a = a,
-                                        .by_columns = true,
+    cvl_block_run(j->tile, &(cvl_block){.layout = CVL_BY_COLUMNS,
                                         .rows = m,
                                         .columns = j->K,
                                         .row = gw,

@@ -20,12 +20,12 @@ const cvl_tile *cvl_tile_used(void) {
 
 /* A tile that sticks out of C is made aside, and the part that counts is copied or added. */
 static void run_edge(const cvl_tile *tile, const cvl_block *b, const cvl_stretch *stretch,
-                     const float *a, int64_t i0, int64_t j0, const float *first) {
+                     int64_t i0, int64_t j0, const float *first) {
   float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   int64_t rows = b->rows - i0 < tile->mr ? b->rows - i0 : tile->mr;
   int64_t columns = b->columns - j0 < tile->nr ? b->columns - j0 : tile->nr;
   for (int i = 0; i < tile->mr; i++) row[i] = c[i];
-  (b->by_columns ? tile->by_columns : tile->by_rows)(stretch, b->stretches, a, row, false, first);
+  tile->kernel[b->layout](stretch, b->stretches, row, false, first);
   for (int64_t i = 0; i < rows; i++) {
     float *y = b->row[i0 + i] + j0;
     if (b->add)
@@ -36,29 +36,30 @@ static void run_edge(const cvl_tile *tile, const cvl_block *b, const cvl_stretch
 }
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
-  cvl_stretch moved[CVL_BLOCK_K];
+  static const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK, 1};
+  cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
-  int64_t a_step = b->by_columns ? tile->mr : (int64_t)tile->mr * CVL_BLOCK_ROW;
+  int64_t a_step = tile->mr * across[b->layout];
   for (int64_t j = 0; j < b->columns; j += tile->nr) {
     bool whole = b->columns - j >= tile->nr;
-    const float *a = b->a, *first = b->add || b->bias == NULL ? NULL : b->bias + j;
+    const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
     for (int s = 0; s < b->stretches; s++) {
-      moved[s] = b->stretch[s];
-      moved[s].b += j / tile->nr * b->panel_size;
+      at[s] = b->stretch[s];
+      at[s].b += j / tile->nr * b->panel_size;
     }
     if (first != NULL && !whole) {
       memset(padded, 0, sizeof padded);
       memcpy(padded, first, (size_t)(b->columns - j) * sizeof *padded);
       first = padded;
     }
-    for (int64_t i = 0; i < b->rows; i += tile->mr, a += a_step) {
-      if (!whole || b->rows - i < tile->mr) {
-        run_edge(tile, b, moved, a, i, j, first);
-        continue;
+    for (int64_t i = 0; i < b->rows; i += tile->mr) {
+      if (whole && b->rows - i >= tile->mr) {
+        for (int r = 0; r < tile->mr; r++) row[r] = b->row[i + r] + j;
+        tile->kernel[b->layout](at, b->stretches, row, b->add, first);
+      } else {
+        run_edge(tile, b, at, i, j, first);
       }
-      for (int r = 0; r < tile->mr; r++) row[r] = b->row[i + r] + j;
-      (b->by_columns ? tile->by_columns : tile->by_rows)(moved, b->stretches, a, row, b->add,
-                                                         first);
+      for (int s = 0; s < b->stretches; s++) at[s].a += a_step;
     }
   }
 }

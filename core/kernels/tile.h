@@ -1,7 +1,7 @@
 /*
-** The micro-kernels under gemm.c and implicit_gemm.c: a tile of C, `mr` rows by `nr` columns, held in registers while its
-** sums are made. A is a block of 4-byte rows at a fixed distance, so that every address is one register and a constant;
-** B is packed in panels of `nr` columns, {K, nr} dense.
+** The micro-kernels under every matrix product: a tile of C, `mr` rows by `nr` columns, held in registers while its sums
+** are made. Blocks of A have their rows or columns at a constant distance, so that every address is one register and a
+** constant; B is packed in panels of `nr` columns, {K, nr} dense.
 */
 #ifndef CVL_KERNELS_TILE_H
 #define CVL_KERNELS_TILE_H
@@ -17,25 +17,36 @@ enum {
   CVL_BLOCK_ROW = 272,       /* floats */
   CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
   CVL_BLOCK_M_COLUMNS = 252, /* and by columns; multiples of every `mr` */
+  CVL_CHUNK = 64,            /* columns of a block stored in chunks */
   CVL_TILE_MAX_ROWS = 12,
   CVL_TILE_MAX_COLUMNS = 32,
-  CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A of either kind */
+  CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A by rows or by columns */
 };
 
-/* A stretch of a panel: `count` consecutive sums. The A block holds the stretches of a list one after the other. */
+/* Where element (i, k) of A lies, i counting rows of C and k sums. In chunks, {chunk, rows, CVL_CHUNK}, a stretch of
+** sums stays within one chunk. */
+typedef enum cvl_layout {
+  CVL_BY_ROWS,          /* a[i * CVL_BLOCK_ROW + k] */
+  CVL_BY_COLUMNS,       /* a[k * CVL_BLOCK_ROW + i] */
+  CVL_CHUNK_BY_ROWS,    /* a[i * CVL_CHUNK + k] */
+  CVL_CHUNK_BY_COLUMNS, /* a[k * CVL_CHUNK + i] */
+  CVL_LAYOUTS
+} cvl_layout;
+
+/* Consecutive sums: the columns of A from `a` on with the rows of a panel of B from `b` on. */
 typedef struct cvl_stretch {
-  const float *b; /* within the panel */
+  const float *a, *b;
   int64_t count;
 } cvl_stretch;
 
+/* row[i][j] = (add ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr.
+** first == NULL stands for zeros. */
+typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, float *const *row, bool add,
+                             const float *first);
+
 typedef struct cvl_tile {
   int mr, nr;
-  /* row[i][j] = (add ? row[i][j] : first[j]) + sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr;
-  ** first == NULL stands for zeros. by_rows: a(i, k) = a[i * CVL_BLOCK_ROW + k]; by_columns: a[k * CVL_BLOCK_ROW + i]. */
-  void (*by_rows)(const cvl_stretch *s, int stretches, const float *a, float *const *row, bool add,
-                  const float *first);
-  void (*by_columns)(const cvl_stretch *s, int stretches, const float *a, float *const *row,
-                     bool add, const float *first);
+  cvl_tile_kernel *kernel[CVL_LAYOUTS];
 } cvl_tile;
 
 extern const cvl_tile cvl_tile_baseline, cvl_tile_avx2, cvl_tile_avx512;
@@ -47,8 +58,7 @@ const cvl_tile *cvl_tile_used(void);
 ** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0.
 */
 typedef struct cvl_block {
-  const float *a;
-  bool by_columns;
+  cvl_layout layout;
   int64_t rows, columns;
   float *const *row;
   int64_t panel_size;

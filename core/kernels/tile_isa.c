@@ -7,7 +7,7 @@
 enum { ROWS = LANES == 16 ? 12 : 6, COLUMNS = 2 * LANES };
 
 /* Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1 and both are constants. */
-INLINE void tile(const cvl_stretch *s, int stretches, const float *a, float *const *row, bool add,
+INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool add,
                  const float *first, const int across, const int along) {
   vec c[ROWS][2];
   if (add) {
@@ -26,7 +26,7 @@ INLINE void tile(const cvl_stretch *s, int stretches, const float *a, float *con
     }
   }
   for (int q = 0; q < stretches; q++) {
-    const float *b = s[q].b;
+    const float *a = s[q].a, *b = s[q].b;
     for (int64_t k = s[q].count; k > 0; k--) {
       vec b0 = load(b), b1 = load(b + LANES);
 #pragma GCC unroll 12
@@ -46,14 +46,16 @@ INLINE void tile(const cvl_stretch *s, int stretches, const float *a, float *con
   }
 }
 
-static void by_rows(const cvl_stretch *s, int stretches, const float *a, float *const *row,
-                    bool add, const float *first) {
-  tile(s, stretches, a, row, add, first, CVL_BLOCK_ROW, 1);
-}
+#define KERNEL(name, across, along)                                                  \
+  static void name(const cvl_stretch *s, int stretches, float *const *row, bool add, \
+                   const float *first) {                                             \
+    tile(s, stretches, row, add, first, across, along);                              \
+  }
 
-static void by_columns(const cvl_stretch *s, int stretches, const float *a, float *const *row,
-                       bool add, const float *first) {
-  tile(s, stretches, a, row, add, first, 1, CVL_BLOCK_ROW);
-}
+KERNEL(by_rows, CVL_BLOCK_ROW, 1)
+KERNEL(by_columns, 1, CVL_BLOCK_ROW)
+KERNEL(chunk_by_rows, CVL_CHUNK, 1)
+KERNEL(chunk_by_columns, 1, CVL_CHUNK)
 
-const cvl_tile CVL_ISA_NAME(cvl_tile) = {ROWS, COLUMNS, by_rows, by_columns};
+const cvl_tile CVL_ISA_NAME(cvl_tile) = {
+    ROWS, COLUMNS, {by_rows, by_columns, chunk_by_rows, chunk_by_columns}};

@@ -30,7 +30,7 @@ typedef struct {
 } worker;
 
 struct cvl_loader {
-  cvl_source source;
+  cvl_samples samples;
   cvl_loader_options o;
   int64_t item_count; /* numbers in an item */
   int64_t batches;
@@ -52,15 +52,15 @@ struct cvl_loader {
 /* ---- what a batch is */
 
 static int64_t batch_length(const cvl_loader *l, int64_t batch) {
-  int64_t left = l->source.count - batch * l->o.batch_size;
+  int64_t left = l->samples.count - batch * l->o.batch_size;
   return left < l->o.batch_size ? left : l->o.batch_size;
 }
 
 static void make_order(cvl_loader *l) {
   cvl_rng g = {.seed = l->o.seed, .stream = CVL_STREAM_SHUFFLE | (l->epoch & 0xffffffff)};
-  for (int64_t i = 0; i < l->source.count; i++) l->order[i] = i;
+  for (int64_t i = 0; i < l->samples.count; i++) l->order[i] = i;
   if (!l->o.shuffle) return;
-  for (int64_t i = l->source.count - 1; i > 0; i--) {
+  for (int64_t i = l->samples.count - 1; i > 0; i--) {
     uint32_t r[4];
     cvl_philox(&g, (uint64_t)i, r);
     uint64_t bits = (uint64_t)r[0] << 32 | r[1];
@@ -77,7 +77,7 @@ static int fill(cvl_loader *l, int64_t batch, int number, float *x, int64_t *lab
   for (int64_t i = 0; i < n && !atomic_load_explicit(&l->cancelled, memory_order_relaxed); i++) {
     int64_t index = l->order[batch * l->o.batch_size + i];
     float *item = x + i * l->item_count;
-    if (l->source.get(l->source.context, index, l->epoch, item, &labels[i], e) == 0) continue;
+    if (l->samples.get(l->samples.context, index, l->epoch, item, &labels[i], e) == 0) continue;
     if (number == 0) return cvl_err_prefix(e, "loader, sample %lld", (long long)index + 1);
     return cvl_err_prefix(e, "loader worker %d, sample %lld", number, (long long)index + 1);
   }
@@ -130,7 +130,7 @@ static void start_workers(cvl_loader *l) {
 
 /* ---- the owner's side */
 
-static int check(const cvl_source *s, const cvl_loader_options *o, cvl_err *e) {
+static int check(const cvl_samples *s, const cvl_loader_options *o, cvl_err *e) {
   if (o->batch_size < 1)
     return cvl_fail(e, CVL_EARG, 0, "batch_size must be at least 1, got %lld",
                     (long long)o->batch_size);
@@ -159,10 +159,10 @@ static int make_slots(cvl_loader *l, cvl_err *e) {
   return 0;
 }
 
-cvl_loader *cvl_loader_new(const cvl_source *source, const cvl_loader_options *o, cvl_err *e) {
+cvl_loader *cvl_loader_new(const cvl_samples *samples, const cvl_loader_options *o, cvl_err *e) {
   cvl_loader *l;
   int64_t size = o->batch_size;
-  if (check(source, o, e) != 0) return NULL;
+  if (check(samples, o, e) != 0) return NULL;
   if ((l = cvl_alloc(sizeof *l)) == NULL) {
     cvl_fail_memory(e, (long long)sizeof *l);
     return NULL;
@@ -170,15 +170,16 @@ cvl_loader *cvl_loader_new(const cvl_source *source, const cvl_loader_options *o
   pthread_mutex_init(&l->lock, NULL);
   pthread_cond_init(&l->room, NULL);
   pthread_cond_init(&l->filled, NULL);
-  l->source = *source;
+  l->samples = *samples;
   l->o = *o;
   l->owner = getpid();
-  l->item_count = cvl_shape_count(&source->item);
-  if (size > source->count && source->count > 0) l->o.batch_size = source->count; /* spare memory */
-  l->batches = source->count / size + (!o->drop_last && source->count % size != 0);
+  l->item_count = cvl_shape_count(&samples->item);
+  if (size > samples->count && samples->count > 0)
+    l->o.batch_size = samples->count; /* spare memory */
+  l->batches = samples->count / size + (!o->drop_last && samples->count % size != 0);
   if (l->o.depth == 0) l->o.depth = 2 * o->workers;
-  if ((l->order = cvl_alloc_array((size_t)source->count, sizeof *l->order)) == NULL) {
-    cvl_fail_memory(e, source->count * (long long)sizeof *l->order);
+  if ((l->order = cvl_alloc_array((size_t)samples->count, sizeof *l->order)) == NULL) {
+    cvl_fail_memory(e, samples->count * (long long)sizeof *l->order);
     goto fail;
   }
   if (l->o.workers > 0 && make_slots(l, e) != 0) goto fail;

@@ -6,7 +6,7 @@
 #ifndef CVL_DATA_LOADER_H
 #define CVL_DATA_LOADER_H
 
-#include "data/source.h"
+#include "data/samples.h"
 
 typedef struct cvl_loader cvl_loader;
 
@@ -22,11 +22,11 @@ typedef struct cvl_loader_options {
 enum { CVL_LOADER_WORKERS_MOST = 64 };
 
 /*
-** Borrows what `source` points to until cvl_loader_close. Starts no thread yet. NULL on error:
+** Borrows what `samples` points to until cvl_loader_close. Starts no thread yet. NULL on error:
 ** CVL_EARG, CVL_ENOMEM. A loader belongs to one thread. After a fork it works on in the child,
 ** without workers.
 */
-cvl_loader *cvl_loader_new(const cvl_source *source, const cvl_loader_options *o, cvl_err *e);
+cvl_loader *cvl_loader_new(const cvl_samples *samples, const cvl_loader_options *o, cvl_err *e);
 
 /* Puts the loader before `batch` (from 0) of `epoch`, dropping what was made ahead. CVL_EARG when
 ** there is no such batch; batch == cvl_loader_batches() is the end of the epoch. */
@@ -34,7 +34,7 @@ int cvl_loader_start(cvl_loader *l, uint64_t epoch, int64_t batch, cvl_err *e);
 
 /*
 ** The next batch: x {n, item...}, labels {n}, in the caller's memory, which has room for batch_size
-** samples; *n is 0 at the end of the epoch. Errors: what the source reports, with worker and sample
+** samples; *n is 0 at the end of the epoch. Errors: what the samples report, with worker and sample
 ** (from 1) before it. The position then stays at the batch that failed; cvl_loader_start goes past
 ** it.
 */

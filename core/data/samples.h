@@ -1,7 +1,7 @@
 /* Where a loader's samples come from: arrays in memory here, files of images through the same
 ** contract elsewhere. */
-#ifndef CVL_DATA_SOURCE_H
-#define CVL_DATA_SOURCE_H
+#ifndef CVL_DATA_SAMPLES_H
+#define CVL_DATA_SAMPLES_H
 
 #include "data/augment.h"
 
@@ -10,13 +10,13 @@
 ** `epoch`. It is called by several threads at once, and what it gives must depend on its arguments
 ** alone.
 */
-typedef struct cvl_source {
+typedef struct cvl_samples {
   int64_t count;
   cvl_shape item;
   int (*get)(const void *context, int64_t index, uint64_t epoch, float *x, int64_t *label,
              cvl_err *e);
   const void *context;
-} cvl_source;
+} cvl_samples;
 
 /* A data set in memory: dense items {count, item...} of uint8 or float32, labels {count} from 0
 ** (NULL: all are 0). */
@@ -30,6 +30,6 @@ typedef struct cvl_array_set {
 } cvl_array_set;
 
 /* The set as a source; borrows it, items and labels. */
-cvl_source cvl_array_source(const cvl_array_set *set);
+cvl_samples cvl_array_samples(const cvl_array_set *set);
 
 #endif

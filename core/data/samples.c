@@ -1,4 +1,4 @@
-#include "data/source.h"
+#include "data/samples.h"
 
 static int get(const void *context, int64_t index, uint64_t epoch, float *x, int64_t *label,
                cvl_err *e) {
@@ -11,6 +11,6 @@ static int get(const void *context, int64_t index, uint64_t epoch, float *x, int
   return 0;
 }
 
-cvl_source cvl_array_source(const cvl_array_set *set) {
-  return (cvl_source){.count = set->count, .item = set->item, .get = get, .context = set};
+cvl_samples cvl_array_samples(const cvl_array_set *set) {
+  return (cvl_samples){.count = set->count, .item = set->item, .get = get, .context = set};
 }

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "bind/data.h"
 #include "bind/env.h"
+#include "bind/io.h"
 #include "bind/memory.h"
 #include "bind/signal.h"
 
@@ -71,6 +73,8 @@ static int search(lua_State *L) {
 static const luaL_Reg parts[] = {{"convlua.core.signal", cvl_open_signal},
                                  {"convlua.core.env", cvl_open_env},
                                  {"convlua.core.memory", cvl_open_memory},
+                                 {"convlua.core.io", cvl_open_io},
+                                 {"convlua.core.data", cvl_open_data},
                                  {NULL, NULL}};
 
 static int open_core(lua_State *L) {

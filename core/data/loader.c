@@ -192,6 +192,10 @@ fail:
 
 int64_t cvl_loader_batches(const cvl_loader *l) { return l->batches; }
 
+int64_t cvl_loader_next_length(const cvl_loader *l) {
+  return l->taken < l->batches ? batch_length(l, l->taken) : 0;
+}
+
 void cvl_loader_position(const cvl_loader *l, uint64_t *epoch, int64_t *batch) {
   *epoch = l->epoch;
   *batch = l->taken; /* only the owner writes it */

@@ -40,7 +40,8 @@ int cvl_loader_start(cvl_loader *l, uint64_t epoch, int64_t batch, cvl_err *e);
 */
 int cvl_loader_next(cvl_loader *l, float *x, int64_t *labels, int64_t *n, cvl_err *e);
 
-int64_t cvl_loader_batches(const cvl_loader *l); /* in an epoch */
+int64_t cvl_loader_batches(const cvl_loader *l);     /* in an epoch */
+int64_t cvl_loader_next_length(const cvl_loader *l); /* samples in the next batch; 0 at the end */
 void cvl_loader_position(const cvl_loader *l, uint64_t *epoch, int64_t *batch);
 
 /* Stops the workers within the time of one sample. NULL is fine. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -105,7 +106,8 @@ typedef struct {
   int fd;
   int64_t before, done; /* bytes that an earlier try left, and that are there now */
   bool stopped, too_long;
-  int number; /* errno of a write */
+  int number;           /* errno of a write */
+  struct timespec told; /* when progress was called last */
 } download;
 
 static size_t write_piece(char *data, size_t size, size_t count, void *context) {
@@ -129,13 +131,25 @@ static size_t write_piece(char *data, size_t size, size_t count, void *context) 
   return size * count;
 }
 
+/* libcurl asks after every piece; a tenth of a second is often enough for a bar. */
+static bool due(struct timespec *last) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double seconds =
+      (double)(now.tv_sec - last->tv_sec) + 1e-9 * (double)(now.tv_nsec - last->tv_nsec);
+  if (seconds < 0.1) return false;
+  *last = now;
+  return true;
+}
+
 static int report(void *context, curl_off_t total, curl_off_t now, curl_off_t up, curl_off_t sent) {
   download *d = context;
   int64_t all = d->r->size > 0 ? d->r->size : total > 0 ? d->before + total : 0;
   (void)now;
   (void)up;
   (void)sent;
-  d->stopped = d->r->progress != NULL && d->r->progress(d->r->context, d->done, all) != 0;
+  if (d->r->progress == NULL || !due(&d->told)) return 0;
+  d->stopped = d->r->progress(d->r->context, d->done, all) != 0;
   return d->stopped;
 }
 
@@ -232,6 +246,7 @@ static int finish(download *d, cvl_err *e) {
   if (fsync(d->fd) != 0) return cvl_fail_errno(e, errno, "sync", d->part);
   if (rename(d->part, d->r->path) != 0)
     return cvl_fail_errno(e, errno, "put the download in place of", d->r->path);
+  if (d->r->progress != NULL) d->r->progress(d->r->context, d->done, d->done);
   return cvl_sync_parent(d->r->path, e);
 }
 

@@ -77,3 +77,24 @@ int cvl_sync_parent(const char *path, cvl_err *e) {
   cvl_free(dir);
   return rc;
 }
+
+int cvl_make_folders(const char *path, cvl_err *e) {
+  char *copy = cvl_strdup(path);
+  int rc = 0;
+  if (copy == NULL) return cvl_fail_memory(e, (long long)strlen(path) + 1);
+  for (char *p = copy; rc == 0 && *p != '\0'; p++) {
+    char *end = p + 1;
+    if (*end != '/' && *end != '\0') continue;
+    char after = *end;
+    *end = '\0';
+    if (*p != '/' && mkdir(copy, 0777) != 0) {
+      struct stat s;
+      int number = errno; /* a folder that is there is fine, also where it could not be made */
+      if (stat(copy, &s) != 0 || !S_ISDIR(s.st_mode))
+        rc = cvl_fail_errno(e, number, "make folder", copy);
+    }
+    *end = after;
+  }
+  cvl_free(copy);
+  return rc;
+}

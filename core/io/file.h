@@ -20,4 +20,7 @@ int cvl_read_file(const char *path, size_t most, unsigned char **data, size_t *s
 /* fsync of the directory that holds `path`: makes a rename in it survive a loss of power. */
 int cvl_sync_parent(const char *path, cvl_err *e);
 
+/* Makes a folder and those above it, as far as they are missing. */
+int cvl_make_folders(const char *path, cvl_err *e);
+
 #endif

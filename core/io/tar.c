@@ -1,11 +1,9 @@
 #include "io/tar.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/mem.h"
@@ -78,25 +76,6 @@ static bool inside(const char *name) {
   return true;
 }
 
-/* Makes the folders of dir/name: all of them, or those before the last slash. */
-static int make_folders(const char *path, size_t skip, bool whole, cvl_err *e) {
-  char *copy = cvl_strdup(path);
-  int rc = 0;
-  if (copy == NULL) return cvl_fail_memory(e, (long long)strlen(path) + 1);
-  for (char *p = copy + skip; rc == 0; p++) {
-    if (*p == '/' || (*p == '\0' && whole)) {
-      char end = *p;
-      *p = '\0';
-      if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-        rc = cvl_fail_errno(e, errno, "make folder", copy);
-      *p = end;
-    }
-    if (*p == '\0') break;
-  }
-  cvl_free(copy);
-  return rc;
-}
-
 /* Reads `size` bytes and the padding to a whole block; writes them to `path` unless that is NULL.
 ** */
 static int copy_body(reader *r, const char *path, int64_t size, cvl_err *e) {
@@ -118,9 +97,9 @@ done:
 /* One entry; *files counts the regular ones. */
 static int unpack(reader *r, const header *h, int *files, cvl_err *e) {
   char name[sizeof h->prefix + sizeof h->name + 2];
-  size_t base = strlen(r->dir) + 1, room = base + sizeof name;
+  size_t room = strlen(r->dir) + 1 + sizeof name;
   int64_t size;
-  char *path;
+  char *path, *slash;
   int rc = -1;
   full_name(h, name);
   if (!checksum_right(h) || !octal(h->size, sizeof h->size, &size))
@@ -133,11 +112,16 @@ static int unpack(reader *r, const header *h, int *files, cvl_err *e) {
   if ((path = cvl_alloc(room)) == NULL) return cvl_fail_memory(e, (long long)room);
   snprintf(path, room, "%s/%s", r->dir, name);
   if (h->type == '5') {
-    rc = make_folders(path, base, true, e);
-  } else if (make_folders(path, base, false, e) == 0 && copy_body(r, path, size, e) == 0) {
-    r->left -= size;
-    ++*files;
-    rc = 0;
+    rc = cvl_make_folders(path, e);
+  } else {
+    slash = strrchr(path, '/'); /* there is one after `dir` */
+    *slash = '\0';
+    rc = cvl_make_folders(path, e);
+    *slash = '/';
+    if (rc == 0 && (rc = copy_body(r, path, size, e)) == 0) {
+      r->left -= size;
+      ++*files;
+    }
   }
   cvl_free(path);
   return rc;

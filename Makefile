@@ -157,7 +157,7 @@ docs: all
 test:
 	@sh scripts/setup.sh build test
 	@$(MAKE) -s -j$(JOBS) all
-	@sh spec/support/suite.sh $(CONVLUA) $(SPEC)
+	@JOBS=$(JOBS) sh spec/support/suite.sh $(CONVLUA) $(SPEC)
 
 lint:
 	clang-format --dry-run -Werror $(FORMATTED)
@@ -172,7 +172,8 @@ format:
 	clang-format -i $(FORMATTED)
 
 sanitize:
-	@$(MAKE) -s test BUILD=build-asan SANITIZE=address SPEC="$(SPEC)"
+	@FUZZ_CALLS=100000 ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1 \
+	  $(MAKE) -s test BUILD=build-asan SANITIZE=address SPEC="$(SPEC)"
 
 # What runs on several threads at once.
 tsan:

@@ -115,7 +115,7 @@ describe("the Lua side", function()
     local found = {}
     local function forbid(where, pattern, what)
       for _, path in ipairs(files(where, "lua")) do
-        for name in read(path):gmatch "require%s*%(?%s*[\"']([%w_.]+)" do
+        for name in read(path):gmatch "=%s*require%s*%(?%s*[\"']([%w_.]+)" do
           if name:match(pattern) then
             found[#found + 1] = ("%s requires %s: %s"):format(path, name, what)
           end

@@ -145,11 +145,9 @@ static int backward(lua_State *L) {
   }
   if (!lua_isnil(L, 2)) seed = cvl_check_tensor(L, 2);
   check_flags(L, 3);
-  root = cvl_retain(root); /* a hook may free its handle */
-  if (seed != NULL) cvl_retain(seed);
-  /* handed to boxes, so that an error from the walk releases them */
-  cvl_push_tensor(L, root);
-  if (seed != NULL) cvl_push_tensor(L, seed);
+  /* a hook may free their handles: in boxes of their own, which an error from the walk releases, too */
+  cvl_push_tensor(L, cvl_retain(root));
+  if (seed != NULL) cvl_push_tensor(L, cvl_retain(seed = cvl_check_tensor(L, 2)));
   walk(L, "backward", root, seed, 3, NULL, 0, NULL);
   cvl_collect_if_due(L);
   return 0;

@@ -8,22 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "bind/embed.h"
 #include "bind/signal.h"
 #include "cli/edit.h"
-
-/* Lua's own memory obeys the failure injection of base/mem.h like everybody else's. Shrinking may
-** not fail. */
-static void *allocate(void *context, void *p, size_t old, size_t new) {
-  (void)context;
-  if (new == 0) {
-    free(p);
-    return NULL;
-  }
-  if ((p == NULL || new > old) && !cvl_mem_permit((int64_t) new)) return NULL;
-  return realloc(p, new);
-}
 
 static int panic(lua_State *L) {
   const char *message = lua_tostring(L, -1);
@@ -55,7 +42,7 @@ static int run(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
-  lua_State *L = lua_newstate(allocate, NULL);
+  lua_State *L = luaL_newstate();
   int status = EXIT_FAILURE;
   if (L == NULL) {
     fputs("convlua: not enough memory to start\n", stderr);

@@ -172,6 +172,11 @@ describe("values at the prompt", function()
     assert.matches("^{ self = %(again table: 0x%x+%) }$", pretty(t))
   end)
 
+  it("keep the rows of a tensor below each other", function()
+    local rows = setmetatable({}, { __tostring = function() return "1 2\n3 4" end })
+    assert.equal("{\n  a =\n    1 2\n    3 4\n}", pretty { a = rows })
+  end)
+
   it("take several lines where they do not fit one", function()
     assert.equal('{\n  aaaa = "bbbb",\n  cccc = "dddd"\n}',
       pretty({ aaaa = "bbbb", cccc = "dddd" }, { columns = 20 }))
@@ -218,6 +223,18 @@ describe("completion", function()
     assert.same({}, words "trap.")
     assert.same({}, words "trap.field.")
     _G.trap = nil
+  end)
+
+  it("knows fields and methods of tensors", function()
+    local convlua = require "convlua"
+    _G.some_tensor = convlua.zeros { 2 }
+    assert.same({ "some_tensor.shape" }, words "some_tensor.sha")
+    assert.same({ "some_tensor:sum" }, words "some_tensor:sum")
+    assert.same({}, words "some_tensor:sha")
+    complete.each_field(_G.some_tensor, function(name)
+      assert(pcall(function() return _G.some_tensor[name] end), name)
+    end)
+    _G.some_tensor = nil
   end)
 
   it("offers methods of strings", function()
@@ -278,6 +295,9 @@ stdin:1: <name> expected near <eof>
 
   it("helps", function()
     assert.matches("Tab completes", feed("help()\n").out)
+    assert.matches("sum%(", feed("help 'sum'\n").out)
+    assert.matches("sum%(", feed("help(convlua.sum)\n").out)
+    assert.matches("fields and methods\n.*reshape", feed("help(convlua.zeros{2})\n").out)
     assert.matches("Nothing is known about 'nonsense'", feed("help 'nonsense'\n").out)
     assert.matches("as a person wants to read", feed("help(require 'convlua.pretty')\n").out)
   end)

@@ -248,6 +248,39 @@ describe("completion", function()
   end)
 end)
 
+describe("help", function()
+  local core = require "convlua.core"
+  local bound = require "convlua.bound"
+
+  it("has a text for every C function that is not an op", function()
+    local ops, missing = {}, {}
+    for _, op in ipairs(core.ops()) do ops[op.name] = true end
+    local function check(part, functions)
+      for name, value in pairs(functions) do
+        local known = ops[name] or bound[part][name] or name:find "^__"
+        if type(value) == "function" and not known then
+          missing[#missing + 1] = part .. "." .. name
+        end
+      end
+    end
+    check("core", core)
+    check("tensor", core.tensor_methods)
+    for _, part in ipairs { "autograd", "device", "memory", "signal" } do
+      check(part, core[part])
+    end
+    assert.same({}, missing)
+  end)
+
+  it("has no text for what is not there", function()
+    for part, texts in pairs(bound) do
+      local place = core[part]
+      if part == "core" then place = core end
+      if part == "tensor" then place = core.tensor_methods end
+      for name in pairs(texts) do assert(place[name], part .. "." .. name) end
+    end
+  end)
+end)
+
 describe("the prompt without a terminal", function()
   local function feed(text, arguments)
     return command.run(arguments or {}, { input = text })

@@ -272,8 +272,6 @@ void cvl_check_options(lua_State *L, int first, const char *who, const cvl_optio
       lua_pop(L, 1);
     } else if (!lua_isnil(L, at)) {
       read_value(L, who, o, at, options);
-    } else if (o->range == CVL_REQUIRED) {
-      luaL_error(L, "%s: option '%s' is missing", who, o->name);
     }
   }
   if (at <= top) {

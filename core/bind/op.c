@@ -88,11 +88,9 @@ static cvl_tensor *positions_to_core(const cvl_tensor *x, int arg, cvl_err *e) {
 /* From here until the core returns, no Lua runs. */
 static int borrow(lua_State *L, inputs *b, cvl_err *e) {
   const cvl_op *op = b->op;
-  const cvl_tensor *like = NULL; /* what Lua numbers take their type from */
-  for (int i = b->n - 1; i >= 0; i--)
-    if ((b->in[i] = cvl_test_tensor(L, i + 1)) != NULL &&
-        (like == NULL || !(op->unpromoted >> i & 1)))
-      like = b->in[i];
+  const cvl_tensor *like = NULL;
+  for (int i = 0; i < b->n; i++)
+    if ((b->in[i] = cvl_test_tensor(L, i + 1)) != NULL && like == NULL) like = b->in[i];
   for (int i = 0; i < b->n && i < FEW; i++) {
     if (b->in[i] == NULL && lua_type(L, i + 1) == LUA_TNUMBER) {
       cvl_dtype t = weak_type(L, i + 1, like != NULL ? like->dtype : CVL_F32);

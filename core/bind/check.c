@@ -159,7 +159,7 @@ static void read_value(lua_State *L, const char *who, const cvl_option *o, int i
     read_ints(L, who, o, index, -1, p);
     break;
   case CVL_OPT_SIZES:
-    read_ints(L, who, o, index, 1, p);
+    read_ints(L, who, o, index, o->range == CVL_NOT_NEGATIVE ? 0 : 1, p);
     break;
   case CVL_OPT_PADDING:
     read_padding(L, who, o, index, p);
@@ -272,6 +272,8 @@ void cvl_check_options(lua_State *L, int first, const char *who, const cvl_optio
       lua_pop(L, 1);
     } else if (!lua_isnil(L, at)) {
       read_value(L, who, o, at, options);
+    } else if (o->range == CVL_REQUIRED) {
+      luaL_error(L, "%s: option '%s' is missing", who, o->name);
     }
   }
   if (at <= top) {

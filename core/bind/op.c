@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "bind/check.h"
 #include "bind/open.h"
+#include "bind/options.h"
 
 /* The type that a Lua number takes beside tensors of type t. */
 static cvl_dtype weak_type(lua_State *L, int index, cvl_dtype t) {
@@ -88,9 +89,11 @@ static cvl_tensor *positions_to_core(const cvl_tensor *x, int arg, cvl_err *e) {
 /* From here until the core returns, no Lua runs. */
 static int borrow(lua_State *L, inputs *b, cvl_err *e) {
   const cvl_op *op = b->op;
-  const cvl_tensor *like = NULL;
-  for (int i = 0; i < b->n; i++)
-    if ((b->in[i] = cvl_test_tensor(L, i + 1)) != NULL && like == NULL) like = b->in[i];
+  const cvl_tensor *like = NULL; /* what Lua numbers take their type from */
+  for (int i = b->n - 1; i >= 0; i--)
+    if ((b->in[i] = cvl_test_tensor(L, i + 1)) != NULL &&
+        (like == NULL || !(op->unpromoted >> i & 1)))
+      like = b->in[i];
   for (int i = 0; i < b->n && i < FEW; i++) {
     if (b->in[i] == NULL && lua_type(L, i + 1) == LUA_TNUMBER) {
       cvl_dtype t = weak_type(L, i + 1, like != NULL ? like->dtype : CVL_F32);
@@ -185,24 +188,6 @@ static void push_call(lua_State *L, const cvl_op *op, bool first_only) {
   lua_pushcclosure(L, call_op, 2);
 }
 
-static void push_options(lua_State *L, const cvl_option *o) {
-  static const char *const kinds[] = {"number", "integer", "boolean", "choice", "axis", "axes",
-                                      "shape",  "sizes",   "padding", "pairs",  "dtype"};
-  lua_newtable(L);
-  for (int i = 1; o != NULL && o->name != NULL; o++, i++) {
-    lua_createtable(L, 0, 4);
-    lua_pushstring(L, o->name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, kinds[o->kind]);
-    lua_setfield(L, -2, "kind");
-    lua_pushstring(L, o->doc);
-    lua_setfield(L, -2, "doc");
-    lua_pushboolean(L, o->range == CVL_REQUIRED);
-    lua_setfield(L, -2, "required");
-    lua_rawseti(L, -2, i);
-  }
-}
-
 static void push_op(lua_State *L, const cvl_op *op) {
   lua_createtable(L, 0, 12);
   lua_pushstring(L, op->name);
@@ -219,7 +204,7 @@ static void push_op(lua_State *L, const cvl_op *op) {
   lua_setfield(L, -2, "has_vjp");
   lua_pushboolean(L, op->compose != NULL);
   lua_setfield(L, -2, "composed");
-  push_options(L, op->options);
+  cvl_push_option_list(L, op->options, op->option_bytes);
   lua_setfield(L, -2, "options");
   lua_newtable(L);
   for (int i = 0; op->samples != NULL && op->samples[i] != NULL; i++) {

@@ -95,7 +95,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
 static int coroutine_resume(lua_State *L) {
   lua_State *co = lua_tothread(L, 1);
   int results;
-  luaL_argexpected(L, co != NULL, 1, "coroutine");
+  luaL_argexpected(L, co != NULL, 1, "thread");
   results = resume(L, co, lua_gettop(L) - 1);
   lua_pushboolean(L, results >= 0);
   lua_insert(L, results >= 0 ? -(results + 1) : -2);

@@ -12,12 +12,6 @@
 #include "bind/signal.h"
 #include "cli/edit.h"
 
-static int panic(lua_State *L) {
-  const char *message = lua_tostring(L, -1);
-  fprintf(stderr, "convlua: unprotected error: %s\n", message != NULL ? message : "not a string");
-  return 0; /* Lua aborts */
-}
-
 /* run(argc, argv) -> exit status */
 static int run(lua_State *L) {
   int argc = (int)lua_tointeger(L, 1);
@@ -48,7 +42,6 @@ int main(int argc, char **argv) {
     fputs("convlua: not enough memory to start\n", stderr);
     return EXIT_FAILURE;
   }
-  lua_atpanic(L, panic);
   lua_pushcfunction(L, run);
   lua_pushinteger(L, argc);
   lua_pushlightuserdata(L, argv);

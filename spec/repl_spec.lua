@@ -172,6 +172,11 @@ describe("values at the prompt", function()
     assert.matches("^{ self = %(again table: 0x%x+%) }$", pretty(t))
   end)
 
+  it("keep the rows of a tensor below each other", function()
+    local rows = setmetatable({}, { __tostring = function() return "1 2\n3 4" end })
+    assert.equal("{\n  a =\n    1 2\n    3 4\n}", pretty { a = rows })
+  end)
+
   it("take several lines where they do not fit one", function()
     assert.equal('{\n  aaaa = "bbbb",\n  cccc = "dddd"\n}',
       pretty({ aaaa = "bbbb", cccc = "dddd" }, { columns = 20 }))
@@ -220,6 +225,18 @@ describe("completion", function()
     _G.trap = nil
   end)
 
+  it("knows fields and methods of tensors", function()
+    local convlua = require "convlua"
+    _G.some_tensor = convlua.zeros { 2 }
+    assert.same({ "some_tensor.shape" }, words "some_tensor.sha")
+    assert.same({ "some_tensor:sum" }, words "some_tensor:sum")
+    assert.same({}, words "some_tensor:sha")
+    complete.each_field(_G.some_tensor, function(name)
+      assert(pcall(function() return _G.some_tensor[name] end), name)
+    end)
+    _G.some_tensor = nil
+  end)
+
   it("offers methods of strings", function()
     _G.some_text = "x"
     assert.same({ "some_text:rep", "some_text:reverse" }, words "some_text:re")
@@ -228,6 +245,39 @@ describe("completion", function()
 
   it("indents on an empty line", function()
     assert.same({ "  " }, complete.completer(s)("  ", 3, 2))
+  end)
+end)
+
+describe("help", function()
+  local core = require "convlua.core"
+  local bound = require "convlua.bound"
+
+  it("has a text for every C function that is not an op", function()
+    local ops, missing = {}, {}
+    for _, op in ipairs(core.ops()) do ops[op.name] = true end
+    local function check(part, functions)
+      for name, value in pairs(functions) do
+        local known = ops[name] or bound[part][name] or name:find "^__"
+        if type(value) == "function" and not known then
+          missing[#missing + 1] = part .. "." .. name
+        end
+      end
+    end
+    check("core", core)
+    check("tensor", core.tensor_methods)
+    for _, part in ipairs { "autograd", "device", "memory", "signal" } do
+      check(part, core[part])
+    end
+    assert.same({}, missing)
+  end)
+
+  it("has no text for what is not there", function()
+    for part, texts in pairs(bound) do
+      local place = core[part]
+      if part == "core" then place = core end
+      if part == "tensor" then place = core.tensor_methods end
+      for name in pairs(texts) do assert(place[name], part .. "." .. name) end
+    end
   end)
 end)
 
@@ -278,6 +328,9 @@ stdin:1: <name> expected near <eof>
 
   it("helps", function()
     assert.matches("Tab completes", feed("help()\n").out)
+    assert.matches("sum%(", feed("help 'sum'\n").out)
+    assert.matches("sum%(", feed("help(convlua.sum)\n").out)
+    assert.matches("fields and methods\n.*reshape", feed("help(convlua.zeros{2})\n").out)
     assert.matches("Nothing is known about 'nonsense'", feed("help 'nonsense'\n").out)
     assert.matches("as a person wants to read", feed("help(require 'convlua.pretty')\n").out)
   end)

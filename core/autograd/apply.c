@@ -61,16 +61,21 @@ static int convert(cvl_tensor **x, const cvl_op *op, const void *options, cvl_er
 
 extern const cvl_op cvl_op_cast, cvl_op_contiguous;
 
+static bool promoted(const cvl_op *op, int i) { return i >= 32 || !(op->unpromoted >> i & 1); }
+
 /* The inputs as the kernels want them: one type, dense. */
 static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
   if (op->promotes) {
-    cvl_dtype t = x[0]->dtype;
-    for (int i = 1; i < n_in; i++) t = cvl_dtype_promote(t, x[i]->dtype);
+    cvl_dtype t = x[op->key]->dtype;
+    for (int i = 0; i < n_in; i++)
+      if (promoted(op, i)) t = cvl_dtype_promote(t, x[i]->dtype);
     if (op->floating && !cvl_dtype_floating(t)) t = CVL_F32;
     if (t == CVL_BOOL && op->shape == cvl_shape_broadcasts)
       t = CVL_I32; /* sums of truth values count */
     for (int i = 0; i < n_in; i++)
-      if (x[i]->dtype != t && convert(&x[i], &cvl_op_cast, &(int){(int)t}, e) != 0) return -1;
+      if (promoted(op, i) && x[i]->dtype != t &&
+          convert(&x[i], &cvl_op_cast, &(int){(int)t}, e) != 0)
+        return -1;
   }
   if (op->floating && !cvl_dtype_floating(x[op->key]->dtype))
     return cvl_fail(e, CVL_EDTYPE, op->key + 1, "float32 or float64 expected, got %s",

@@ -9,19 +9,16 @@ static const char *const names[CVL_ISA_COUNT] = {"baseline", "avx2", "avx512"};
 static atomic_int used = CVL_ISA_COUNT; /* not asked yet */
 
 static bool has(cvl_isa isa) {
+  if (isa == CVL_ISA_BASELINE) return true;
+#if defined(__x86_64__)
   __builtin_cpu_init();
-  switch (isa) {
-  case CVL_ISA_BASELINE:
-    return true;
-  case CVL_ISA_AVX2:
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  case CVL_ISA_AVX512:
+  if (isa == CVL_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == CVL_ISA_AVX512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("fma");
-  default:
-    return false;
-  }
+#endif
+  return false;
 }
 
 const char *cvl_isa_name(cvl_isa isa) { return isa < CVL_ISA_COUNT ? names[isa] : "unknown"; }

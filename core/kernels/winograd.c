@@ -19,8 +19,9 @@ enum {
   PLANES = 36,
   GAP = 16, /* floats between planes: 36 streams at a power of two would share a set of the cache */
   BLOCK = 48,       /* tiles of a task when there are many; a multiple of every `mr` */
-  LEAST_TASKS = 24, /* or half of BLOCK is taken */
-  GROUP = 128,      /* target channels between the second and the third step */
+  LEAST_TASKS = 24, /* or half of BLOCK is taken, */
+  NARROW = 128, /* as with so few channels on both sides, whose tiles then fit a core's own cache */
+  GROUP = 128,  /* target channels between the second and the third step */
   FEW_BYTES =
       12 << 20 /* of transformed tiles: as much as is sure to stay in the last-level cache */
 };
@@ -171,7 +172,7 @@ static void block_task(void *context, int64_t chunk, int worker) {
 
 static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  j->block = j->grid.tiles >= LEAST_TASKS * BLOCK ? BLOCK : BLOCK / 2;
+  j->block = j->grid.tiles >= LEAST_TASKS * BLOCK && j->C + j->K > NARROW ? BLOCK : BLOCK / 2;
   j->group = min(j->panels, GROUP / nr);
   j->v_chunk = j->block * CVL_CHUNK;
   j->v_plane = chunks * j->v_chunk + GAP;

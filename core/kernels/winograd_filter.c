@@ -16,7 +16,7 @@ enum {
   TRANSFORM = 8, /* tiles of a task that transforms */
   SUM = 128, /* tiles at a time: their part of a micro-tile's operands fits the first-level cache */
   WIDE = 128, /* columns of a task that multiplies */
-  KEPT_BYTES = 12 << 20
+  KEPT_BYTES = 6 << 20
 };
 
 typedef struct {

@@ -163,6 +163,7 @@ struct cvl_op {
   bool strided;    /* kernels take any strides; otherwise inputs are made dense first */
   bool broadcasts; /* inputs are broadcast to y by NumPy's rule */
   bool promotes;   /* inputs are cast to their common type first; a Lua number takes the tensor's */
+  int unpromoted;  /* bit i: .promotes leaves in[i] as it is; it may be a Lua number all the same */
   bool floating;   /* inputs (of the key's type) must be float32 or float64 */
   bool random;     /* draws from the global generator */
   bool internal;   /* not shown to users: a part of another op's gradient */

@@ -4,8 +4,9 @@
 --   help(convlua.conv2d) an op: its signature, options and defaults
 --   help "conv2d"        the same by name; also "nn.Dense", "train.Loop"
 --   help(nn.Dense), help(model), help(tensor), help(some_function)
--- Texts are not kept here. Ops and layers bring theirs in their descriptors; those of Lua functions
--- and modules are the comments above them in the sources, which the binary carries.
+-- Ops and layers bring their texts in their descriptors, other C functions have them in bound.lua.
+-- Those of Lua functions and modules are the comments above them in the sources, which the binary
+-- carries.
 
 local env = require "convlua.core.env"
 
@@ -182,6 +183,19 @@ local function find_descriptor(topic)
   end
 end
 
+--- The text for a C function that is not an op, given itself or its name.
+local function bound_text(topic)
+  local core = require "convlua.core"
+  for part, texts in pairs(require "convlua.bound") do
+    local place = part == "core" and core or part == "tensor" and core.tensor_methods or core[part]
+    for name, text in pairs(texts) do
+      if rawequal(topic, name) or topic ~= nil and place and rawequal(place[name], topic) then
+        return text
+      end
+    end
+  end
+end
+
 local function join(...)
   local parts = {}
   for i = 1, select("#", ...) do
@@ -195,6 +209,8 @@ end
 local function about(value)
   local one = find_descriptor(value)
   if one then return about_descriptor(one) end
+  local text = type(value) == "function" and bound_text(value)
+  if text then return text end
   local name = module_name(value)
   if type(value) == "function" then
     return join(name and header(env.sources()[name]), about_function(value))
@@ -205,7 +221,7 @@ local function about(value)
   if name then return join(header(env.sources()[name]), about_fields(value, "in it")) end
   if type(value) == "table" and metatable and type(rawget(metatable, "__call")) == "function" and
     not rawget(metatable, "__tostring") then
-    local text = about_function(rawget(metatable, "__call"))
+    text = about_function(rawget(metatable, "__call"))
     if text then return join(text, about_fields(value, "fields and methods")) end
   end
   if type(value) == "table" or type(value) == "userdata" then
@@ -229,7 +245,10 @@ local function help(...)
       return
     end
     value = by_name(topic)
-    if value == nil then
+    if value == nil and bound_text(topic) then
+      print(bound_text(topic))
+      return
+    elseif value == nil then
       print(("Nothing is known about '%s'. help() tells how to begin."):format(topic))
       return
     end

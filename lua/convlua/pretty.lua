@@ -79,7 +79,10 @@ local function format_table(t, o, indent, depth)
   end
   for _, key in ipairs(other_keys(t, length)) do
     add(function()
-      return key_text(key, o) .. " = " .. format(rawget(t, key), o, inner, depth + 1)
+      local text = format(rawget(t, key), o, inner, depth + 1)
+      local rows = text:find "\n" and text:sub(1, 2) ~= "{\n" -- must stay below each other
+      text = rows and "\n" .. inner .. "  " .. text:gsub("\n", "\n  ") or " " .. text
+      return key_text(key, o) .. " =" .. text
     end)
   end
   if left > 0 then items[#items + 1] = ("... %d more"):format(left) end

@@ -5,6 +5,13 @@ local complete = {}
 local keywords = { "break", "else", "elseif", "false", "function", "goto", "local", "nil", "repeat",
   "return", "then", "true", "until", "while" }
 
+-- Fields that no table lists, because a C function computes them; by the __name of the metatable.
+local computed = {
+  ["convlua.tensor"] = {
+    "device", "dtype", "grad", "is_leaf", "made_by", "ndim", "requires_grad", "shape",
+  },
+}
+
 local DEEPEST = 10 -- metatables of metatables
 
 --- The raw field of a value: its own, or what a chain of __index tables gives.
@@ -39,6 +46,7 @@ function complete.each_field(value, visit)
     if type(index) == "function" then
       visit_table(metatable)
       if type(rawget(metatable, "methods")) == "table" then visit_table(metatable.methods) end
+      for _, name in ipairs(computed[rawget(metatable, "__name")] or {}) do visit(name) end
     end
     if index == nil or type(index) == "function" then return end
     value = index

@@ -1,0 +1,91 @@
+/*
+** where(cond, a, b) -> y            y = cond ? a : b, element by element, all three broadcast
+** masked_fill(x, mask, {value}) -> y      y = mask ? value : x
+** cond and mask: any type, true where not 0; no gradient.
+*/
+/* CVL_EVERY_DTYPE */
+#include "ops/elementwise.h"
+
+typedef struct {
+  double value;
+} fill_options;
+
+#ifdef CVL_REAL
+/* Truth values are made bytes first (cond and mask are cast to bool by the compositions below). */
+static void choose_row(const cvl_loop *l, int64_t n, char *const *p) {
+  if (CVL_UNIT(0, real) && CVL_UNIT(1, uint8_t) && CVL_UNIT(2, real) && CVL_UNIT(3, real)) {
+    real *restrict y = (real *)p[0];
+    const uint8_t *restrict c = (const uint8_t *)p[1];
+    const real *restrict a = (const real *)p[2], *restrict b = (const real *)p[3];
+    for (int64_t i = 0; i < n; i++) {
+      real u = a[i], v = b[i];
+      y[i] = c[i] ? u : v;
+    }
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      CVL_AT(real, 0, i) = CVL_AT(uint8_t, 1, i) ? CVL_AT(real, 2, i) : CVL_AT(real, 3, i);
+  }
+}
+
+static int choose(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  const cvl_tensor *operands[] = {y, a->in[0], a->in[1], a->in[2]};
+  cvl_loop l;
+  (void)e;
+  cvl_loop_init(&l, &y->shape, operands, 4);
+  cvl_loop_run(&l, choose_row);
+  return 0;
+}
+CVL_KERNELS(choose, choose, NULL)
+
+#elif defined CVL_DESCRIBE
+#include "ops/call.h"
+
+extern const cvl_op cvl_op_choose, cvl_op_where;
+
+static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
+  y->dtype = a->in[1]->dtype;
+  return cvl_shape_broadcasts(a, y, e);
+}
+
+static cvl_tensor *choose_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+  cvl_tensor *zero = cvl_scalar(s, gy, 0);
+  (void)y;
+  if (i == 1) return cvl_call(s, &cvl_op_choose, NULL, 3, a->in[0], gy, zero);
+  return cvl_call(s, &cvl_op_choose, NULL, 3, a->in[0], zero, gy);
+}
+
+CVL_OP(choose,
+  .doc = "choose(cond, a, b) -> y\nwhere for cond of type bool and a and b of one type.",
+  .n_in = 3, .internal = true, .strided = true, .broadcasts = true, .key = 1, .drops = ~CVL_DROP_X0, .shape = shape,
+  .vjp = choose_vjp,
+  CVL_SAMPLES("choose(gt(randn{2, 3}, 0), randn{2, 3}, randn{3})"));
+
+static cvl_tensor *where(cvl_scope *s, const cvl_args *a) {
+  return cvl_call(s, &cvl_op_choose, NULL, 3, cvl_cast(s, a->in[0], CVL_BOOL), a->in[1], a->in[2]);
+}
+
+CVL_OP(where,
+  .doc = "where(cond, a, b) -> y\n"
+         "a where cond is true (not 0), b elsewhere; all three are broadcast, a and b brought to their common type. No "
+         "gradient for cond.",
+  .n_in = 3, .promotes = true, .unpromoted = 1, .key = 1, .strided = true, .compose = where,
+  CVL_SAMPLES("where(gt(randn{2, 3}, 0), randn{2, 3}, randn{2, 3})", "where(gt(randn{2, 1}, 0), randn{3}, randn{2, 3})",
+              "where(gt(randn{3, 2}, 0):transpose(1, 2), randn{2, 3}, 0)"),
+  CVL_REJECTS({"where(gt(randn{2, 3}, 0), randn{2, 4}, 0)", "do not broadcast: axis 2 has 3 and 4"}));
+
+static cvl_tensor *masked_fill(cvl_scope *s, const cvl_args *a) {
+  const fill_options *o = a->options;
+  cvl_tensor *x = a->in[0], *mask = a->in[1];
+  cvl_shape y;
+  if (cvl_shape_broadcast(&x->shape, &mask->shape, &y, s->e) != 0) return NULL;
+  return cvl_call(s, &cvl_op_choose, NULL, 3, cvl_cast(s, mask, CVL_BOOL), cvl_scalar(s, x, o->value), x);
+}
+
+CVL_OP(masked_fill,
+  .doc = "masked_fill(x, mask, value) -> y\nvalue where mask is true (not 0), x elsewhere; the mask is broadcast with x.",
+  .n_in = 2, .strided = true, .compose = masked_fill,
+  CVL_OPTIONS(fill_options, CVL_NUMBER(fill_options, value, 0, CVL_REQUIRED, "what is put where the mask is true")),
+  CVL_SAMPLES("masked_fill(randn{2, 3}, gt(randn{2, 3}, 0), -1)", "masked_fill(randn{3, 2}:transpose(1, 2), gt(randn{3}, 0), 2)"),
+  CVL_REJECTS({"masked_fill(randn{2, 3}, gt(randn{2}, 0), 1)", "do not broadcast: axis 2 has 3 and 2"},
+              {"masked_fill(randn{2}, gt(randn{2}, 0))", "option 'value' is missing"}));
+#endif

@@ -1,0 +1,109 @@
+--- What the C half binds besides ops, each name with its signature and what it does: the texts of
+-- help(), and of the reference. Ops and layers carry theirs in their own files.
+
+local bound = {}
+
+-- Options of all constructors.
+local made = "\n"
+  .. "options: dtype (default \"float32\"), device (default \"cpu\"), requires_grad (default false)"
+
+--- convlua.<name>
+bound.core = {
+  tensor = "tensor(data, {dtype, device, requires_grad}) -> x\n"
+    .. "From a number, nested tables of numbers or booleans, or another tensor." .. made,
+  zeros = "zeros{2, 3, dtype = ...} or zeros(2, 3) -> x\nFilled with 0." .. made,
+  ones = "ones{2, 3, dtype = ...} or ones(2, 3) -> x\nFilled with 1." .. made,
+  full = "full({2, 3}, value, {dtype = ...}) -> x\nFilled with a number." .. made,
+  eye = "eye(n, {dtype = ...}) -> x {n, n}\nOnes on the diagonal, zeros elsewhere." .. made,
+  arange = "arange(first, last, step = 1, {dtype = ...}) -> x\n"
+    .. "first, first + step, ... up to last, included as in a `for`; int64 when all are "
+    .. "integers." .. made,
+  linspace = "linspace(first, last, count, {dtype = ...}) -> x {count}\n"
+    .. "Evenly spaced, both ends included." .. made,
+  rand = "rand{2, 3, dtype = ...} -> x\nUniform in [0, 1), from the program's generator." .. made,
+  randn = "randn{2, 3, dtype = ...} -> x\nNormal, mean 0 and deviation 1." .. made,
+  randint = "randint(low, high, {2, 3}, {dtype = ...}) -> x\n"
+    .. "Whole numbers from low to high, both included; int64 unless told otherwise." .. made,
+  from_bytes = "from_bytes(string, shape, dtype) -> x\nThe elements in the machine's byte order.",
+  is_tensor = "is_tensor(value) -> boolean",
+  manual_seed = "manual_seed(n)\nStarts the program's random numbers afresh from seed n.",
+  rng_state = "rng_state() -> {seed, stream, position}; rng_state(state)\n"
+    .. "Asks for the state of the program's random numbers, or puts one back.",
+  scope = "scope(f, ...) -> what f returns\n"
+    .. "Frees at its end every tensor made inside, but those that f returns, directly or in "
+    .. "tables.",
+  keep = "keep(x, ...) -> x, ...\n"
+    .. "Takes tensors out of every scope: they live as long as they are used.",
+  threads = "threads() -> n; threads(n)\n"
+    .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
+  isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2 or avx512.",
+  ops = "ops() -> list\nThe descriptor of every op: name, doc, options, samples, rejects, ...",
+}
+
+--- x:<name>
+bound.tensor = {
+  backward = "x:backward(gradient, {retain_graph = false, create_graph = false})\n"
+    .. "Adds the gradient of x to the .grad of every leaf it was made from. The gradient of "
+    .. "x may be\n"
+    .. "left out where x is a single number.",
+  clone = "x:clone() -> y\nA copy, dense, outside of the tape.",
+  copy_ = "x:copy_(y) -> x\nOverwrites x with a tensor, broadcast and cast, or a number.",
+  detach = "x:detach() -> y\nThe same data, outside of the tape.",
+  fill_ = "x:fill_(value) -> x\nOverwrites every element with a number.",
+  zero_ = "x:zero_() -> x\nOverwrites every element with 0.",
+  free = "x:free()\nGives the memory back now; x is of no use after that. Also `local x <close>`.",
+  is_contiguous = "x:is_contiguous() -> boolean\nWhether the elements lie one after the other.",
+  is_same = "x:is_same(y) -> boolean\nWhether the two are one tensor, not only equal.",
+  item = "x:item() -> number or boolean\nThe only element.",
+  numel = "x:numel() -> integer\nHow many elements there are.",
+  register_hook = "x:register_hook(function(g) ... end)\n"
+    .. "Called with every gradient of x; a tensor that it returns takes the gradient's place.",
+  rows = "for i, row in x:rows() do ... end\nGoes over the first axis.",
+  size = "x:size() -> table; x:size(axis) -> integer",
+  stride = "x:stride() -> table\nHow many elements lie between neighbours, for each axis.",
+  to = "x:to(\"float64\"), x:to(\"cuda:0\") -> y\n"
+    .. "In another element type, or on another device; x itself\n"
+    .. "when nothing is to be done.",
+  to_bytes = "x:to_bytes() -> string\nThe elements in the machine's byte order.",
+  to_table = "x:to_table() -> nested tables\nOf numbers or booleans; of a single number, itself.",
+}
+
+--- convlua.autograd.<name>
+bound.autograd = {
+  grad = "autograd.grad(y, x, {gradient, retain_graph, create_graph}) -> gradient\n"
+    .. "The gradient of y with respect to x; with a list of tensors for x, a list.",
+  record = "autograd.record(name, {inputs}, y, backward) -> y\n"
+    .. "Hangs a fresh result on the tape; backward(gy) returns one gradient per input.",
+  no_grad = "no_grad(f, ...) -> what f returns\nCalls f with the tape switched off.",
+  with_grad = "with_grad(f, ...) -> what f returns\nCalls f with the tape switched on.",
+  enabled = "autograd.enabled() -> boolean\nWhether the tape records.",
+}
+
+--- convlua.device.<name>
+bound.device = {
+  get = "device.get(name) -> full name\n"
+    .. "\"cpu\", \"cuda\" or \"cuda:N\"; an error says what is missing.",
+  default = "device.default() -> name\nThat of --device, else the first CUDA device, else \"cpu\".",
+}
+
+--- convlua.memory.<name>
+bound.memory = {
+  live = "memory.live() -> bytes\nIn use: tensor data and what describes it.",
+  cached = "memory.cached() -> bytes\nKept by the allocators for reuse.",
+  peak = "memory.peak() -> bytes\nThe highest `live` since the start or reset_peak().",
+  reset_peak = "memory.reset_peak()",
+  limit = "memory.limit(bytes)\nAllocations beyond it fail, with an error; 0 for no limit.",
+  allocations = "memory.allocations() -> n\nHow many were asked for since the start.",
+  failing = "memory.failing(n, f, ...) -> ok, results or error of f\n"
+    .. "While f runs, n allocations succeed and every further one fails.",
+}
+
+--- require "convlua.core.signal".<name>
+bound.signal = {
+  guard = "signal.guard(on) -> was\n"
+    .. "Under a guard SIGINT and SIGTERM are noted only; put `was` back after.",
+  interrupted = "signal.interrupted() -> number or nil\nThe signal that was noted.",
+  clear = "signal.clear()\nThe signal noted has been dealt with.",
+}
+
+return bound

@@ -224,15 +224,18 @@ static void push_op(lua_State *L, const cvl_op *op) {
   lua_setfield(L, -2, "rejects");
 }
 
-/* ops() -> list of descriptors {name, doc, n_in, internal, options, samples, rejects, call} */
+/* ops() -> list of descriptors {name, doc, n_in, internal, options, samples, rejects, call}; an internal op has
+** `call` only for its samples' sake: without any it trusts the gradient that calls it, and stays out of reach. */
 static int ops(lua_State *L) {
   int n;
   const cvl_op *const *list = cvl_ops(&n);
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
     push_op(L, list[i]);
-    push_call(L, list[i], false);
-    lua_setfield(L, -2, "call");
+    if (!list[i]->internal || list[i]->samples != NULL) {
+      push_call(L, list[i], false);
+      lua_setfield(L, -2, "call");
+    }
     lua_rawseti(L, -2, i + 1);
   }
   return 1;

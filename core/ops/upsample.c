@@ -172,7 +172,10 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   int64_t f[CVL_MAX_SPATIAL];
   if (factors(&a->in[0]->shape, a->options, f, e) != 0) return -1;
   y->shape = a->in[0]->shape;
-  for (int i = 0; i < y->shape.ndim - 2; i++) y->shape.dim[1 + i] *= f[i];
+  for (int i = 0; i < y->shape.ndim - 2; i++)
+    if (__builtin_mul_overflow(y->shape.dim[1 + i], f[i], &y->shape.dim[1 + i]))
+      return cvl_fail(e, CVL_ESHAPE, 1, "size: a factor of %lld makes an axis of more than 2^63",
+                      (long long)f[i]);
   return 0;
 }
 
@@ -180,7 +183,12 @@ static int data_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   int64_t f[CVL_MAX_SPATIAL];
   if (factors(&a->in[0]->shape, a->options, f, e) != 0) return -1;
   y->shape = a->in[0]->shape;
-  for (int i = 0; i < y->shape.ndim - 2; i++) y->shape.dim[1 + i] /= f[i];
+  for (int i = 0; i < y->shape.ndim - 2; i++) {
+    if (y->shape.dim[1 + i] % f[i] != 0)
+      return cvl_fail(e, CVL_ESHAPE, 1, "axis %d of gy, %lld, is no multiple of the factor %lld", i + 2,
+                      (long long)y->shape.dim[1 + i], (long long)f[i]);
+    y->shape.dim[1 + i] /= f[i];
+  }
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "bind/io.h"
 #include "bind/memory.h"
 #include "bind/signal.h"
+#include "bind/system.h"
 
 static const char installed = 0; /* its address is a key of the registry */
 
@@ -75,6 +76,7 @@ static const luaL_Reg parts[] = {{"convlua.core.signal", cvl_open_signal},
                                  {"convlua.core.memory", cvl_open_memory},
                                  {"convlua.core.io", cvl_open_io},
                                  {"convlua.core.data", cvl_open_data},
+                                 {"convlua.core.system", cvl_open_system},
                                  {NULL, NULL}};
 
 static int open_core(lua_State *L) {

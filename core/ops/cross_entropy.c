@@ -140,7 +140,7 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
 CVL_KERNELS(softmax_cross_entropy, forward, backward)
 
 #elif defined CVL_DESCRIBE
-#include "ops/one_hot.h"
+#include "ops/gather.h"
 #include "ops/view.h"
 
 extern const cvl_op cvl_op_softmax, cvl_op_log_softmax;

@@ -5,13 +5,19 @@
 ** Their gradients add into zeros, each element in the order of its positions, so that the bits never vary.
 */
 /* CVL_EVERY_DTYPE */
-#include "ops/one_hot.h"
+#include "ops/gather.h"
 #include "ops/position.h"
 
 typedef struct {
   int64_t axis;
   cvl_shape shape; /* of the result, where it does not follow from the inputs */
 } at_options;
+
+/* From 0; the first when left out. */
+static inline int axis_of(const cvl_args *a, cvl_err *e) {
+  int64_t axis = ((const at_options *)a->options)->axis;
+  return cvl_axis(axis == CVL_NO_AXIS ? 0 : axis, a->in[0]->shape.ndim, "axis", e);
+}
 
 typedef struct {
   int64_t class_count;
@@ -68,7 +74,7 @@ static void sizes(job *j, const cvl_shape *x, int axis) {
 
 static int select_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
-  int axis = cvl_axis(((const at_options *)a->options)->axis, x->shape.ndim, "axis", e);
+  int axis = axis_of(a, e);
   job j = {.positions = a->in[1], .from = cvl_data(x), .to = cvl_data(y), .m = cvl_count(a->in[1])};
   if (axis < 0) return -1;
   sizes(&j, &x->shape, axis);
@@ -121,7 +127,7 @@ static void add_lines(void *context, int64_t first, int64_t last) { run_lines(co
 
 static int gather(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
-  int axis = cvl_axis(((const at_options *)a->options)->axis, x->shape.ndim, "axis", e);
+  int axis = axis_of(a, e);
   job j = {.positions = a->in[1], .from = cvl_data(x), .to = cvl_data(y), .index = y->shape, .place = x->shape};
   if (axis < 0) return -1;
   sizes(&j, &x->shape, axis);
@@ -169,9 +175,6 @@ CVL_KERNELS(one_hot, one_hot, NULL)
 #elif defined CVL_DESCRIBE
 extern const cvl_op cvl_op_index_select, cvl_op_index_add, cvl_op_gather, cvl_op_scatter_add, cvl_op_one_hot;
 
-static int axis_of(const cvl_args *a, cvl_err *e) {
-  return cvl_axis(((const at_options *)a->options)->axis, a->in[0]->shape.ndim, "axis", e);
-}
 
 /* Calls the op that is the gradient of a's, or a's op on a gradient of that one. */
 static cvl_tensor *turn(cvl_scope *s, const cvl_args *a, const cvl_op *op, cvl_tensor *g) {
@@ -196,6 +199,10 @@ static int select_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   for (int i = 0; i < p->ndim; i++) y->shape.dim[axis + i] = p->dim[i];
   for (int i = axis + 1; i < x->ndim; i++) y->shape.dim[i - 1 + p->ndim] = x->dim[i];
   return 0;
+}
+
+cvl_tensor *cvl_index_select(cvl_scope *s, cvl_tensor *x, cvl_tensor *positions, int64_t axis) {
+  return cvl_call(s, &cvl_op_index_select, &(at_options){.axis = axis}, 2, x, positions);
 }
 
 #define VJP(name, op)                                                                            \

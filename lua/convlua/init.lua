@@ -14,6 +14,8 @@ convlua.with_grad = core.autograd.with_grad
 convlua.device = core.device
 convlua.memory = core.memory
 
+require "convlua.tensor"
+
 local parts = {
   nn = true, optim = true, train = true, data = true, autograd = true, metrics = true, schedule = true, io = true,
   help = true, doctor = true, plot = true,

@@ -1,0 +1,44 @@
+--- convlua.nn: layers, modules, activations, losses.
+--
+--   nn.Conv2D{...}, nn.Dense{...}, ...   layers, written in C
+--   nn.Module(name, init)                a class of modules written in Lua (nn/module.lua)
+--   nn.Sequential, Function, Residual    modules made of modules (nn/sequential.lua)
+--   nn.relu, nn.gelu, ...                activations, for Sequential and as functions
+--   nn.softmax_cross_entropy, nn.mse ... losses (losses.lua)
+--   nn.options(given, defaults, who)     options of modules (nn/options.lua)
+--   nn.watch(tell, f, ...)               see every layer at work (nn/trace.lua)
+
+local core = require "convlua.core"
+local containers = require "convlua.nn.sequential"
+local losses = require "convlua.losses"
+local module = require "convlua.nn.module"
+local options = require "convlua.nn.options"
+local trace = require "convlua.nn.trace"
+
+local nn = {
+  Module = module.Module,
+  options = options.read, required = options.required, optional = options.optional,
+  choice = options.choice,
+  watch = trace.watch,
+}
+
+for name, constructor in pairs(core.layers) do nn[name] = constructor end
+for name, class in pairs(containers) do nn[name] = class end
+for name, loss in pairs(losses) do nn[name] = loss end
+
+for _, name in ipairs {
+  "identity", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "hard_swish",
+  "hard_sigmoid", "mish", "sigmoid", "log_sigmoid", "softplus", "softsign", "softmax",
+  "log_softmax", "tanh",
+} do
+  nn[name] = core[name]
+end
+nn.swish = nn.silu
+
+-- A lone layer is a model too: what modules can do and layers cannot yet.
+local layer = debug.getregistry()["convlua.layer"]
+for name, method in pairs(module.methods) do
+  if rawget(layer, name) == nil then layer[name] = method end
+end
+
+return nn

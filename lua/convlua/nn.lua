@@ -22,7 +22,7 @@ local nn = {
   watch = trace.watch,
 }
 
-for name, constructor in pairs(core.layers) do nn[name] = constructor end
+for _, layer in ipairs(core.layers()) do nn[layer.name] = layer.call end
 for name, class in pairs(containers) do nn[name] = class end
 for name, loss in pairs(losses) do nn[name] = loss end
 
@@ -36,9 +36,8 @@ end
 nn.swish = nn.silu
 
 -- A lone layer is a model too: what modules can do and layers cannot yet.
-local layer = debug.getregistry()["convlua.layer"]
 for name, method in pairs(module.methods) do
-  if rawget(layer, name) == nil then layer[name] = method end
+  if core.layer_methods[name] == nil then core.layer_methods[name] = method end
 end
 
 return nn

@@ -57,7 +57,8 @@ function methods:named_parts()
   end
 end
 
-function methods:parameter_count() return tree.parameter_count(self) end
+--- How many numbers there are to train.
+function methods:count_parameters() return tree.parameter_count(self) end
 
 local function set_phase(model, training)
   tree.walk(model, function(_, part, kind)

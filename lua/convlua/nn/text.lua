@@ -42,25 +42,4 @@ function text.tree(module)
   return table.concat(lines, "\n")
 end
 
-return text.count(n) .. (n == 1 and " parameter" or " parameters")
-end
-
---- A module, and under it its parts with their options and numbers of parameters.
-function text.tree(module)
-  local lines = {}
-  tree.walk(module, function(path, part, kind, depth)
-    local line
-    if kind == "module" then
-      line = part.__name .. "  " .. text.parameters(tree.parameter_count(part))
-    elseif kind == "layer" then
-      line = tostring(part)
-    else
-      line = ("%s {%s}"):format(part.dtype, table.concat(part.shape, ", "))
-    end
-    if path ~= "" then line = path .. ": " .. line end
-    lines[#lines + 1] = ("  "):rep(depth) .. line
-  end)
-  return table.concat(lines, "\n")
-end
-
 return text

@@ -42,6 +42,7 @@ local presets = { book = { momentum = 0.1 } }
 
 local ResNet = nn.Module("ResNet", function(self, depth, given)
   local name = "ResNet" .. depth
+  self.__name = name -- as it is printed
   local o = nn.options(given, defaults, name)
   nn.choice(o.stem, { "imagenet", "cifar" }, "stem", name)
   nn.choice(o.padding, { "same", "symmetric" }, "padding", name)

@@ -322,6 +322,8 @@ void cvl_open_layer(lua_State *L) {
   if (luaL_newmetatable(L, CVL_LAYER_TYPE)) {
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "methods");
     lua_pushcclosure(L, get_field, 1);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, set_field);
@@ -329,6 +331,8 @@ void cvl_open_layer(lua_State *L) {
     lua_pushliteral(L, CVL_LAYER_TYPE);
     lua_setfield(L, -2, "__metatable");
   }
+  lua_getfield(L, -1, "methods");
+  lua_setfield(L, -3, "layer_methods"); /* for the Lua half, which adds its own */
   lua_pop(L, 1);
   lua_pushcfunction(L, layers);
   lua_setfield(L, -2, "layers");

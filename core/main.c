@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,6 +39,7 @@ static int run(lua_State *L) {
 int main(int argc, char **argv) {
   lua_State *L = luaL_newstate();
   int status = EXIT_FAILURE;
+  signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write(), not the end */
   if (L == NULL) {
     fputs("convlua: not enough memory to start\n", stderr);
     return EXIT_FAILURE;

@@ -64,15 +64,19 @@ done:
 int cvl_sync_parent(const char *path, cvl_err *e) {
   const char *slash = strrchr(path, '/');
   char *dir = slash == NULL ? cvl_strdup(".") : cvl_strdup(path);
-  int fd, rc = -1;
+  int fd, synced, rc = -1;
   if (dir == NULL) return cvl_fail_memory(e, (long long)strlen(path) + 1);
   if (slash != NULL) dir[slash == path ? 1 : slash - path] = '\0';
-  if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+  if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
     cvl_fail_errno(e, errno, "open directory", dir);
-  else if (fsync(fd) != 0 && errno != EINVAL) /* EINVAL: this file system has no such notion */
+    goto done;
+  }
+  while ((synced = fsync(fd)) != 0 && errno == EINTR) {}
+  if (synced != 0 && errno != EINVAL) /* EINVAL: this file system has no such notion */
     cvl_fail_errno(e, errno, "sync directory", dir);
   else
     rc = 0;
+done:
   if (fd >= 0) close(fd);
   cvl_free(dir);
   return rc;

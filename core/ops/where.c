@@ -44,6 +44,11 @@ extern const cvl_op cvl_op_choose, cvl_op_where;
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   y->dtype = a->in[1]->dtype;
+  if (a->in[0]->dtype != CVL_BOOL)
+    return cvl_fail(e, CVL_EDTYPE, 1, "bool expected, got %s", cvl_dtype_name(a->in[0]->dtype));
+  if (a->in[2]->dtype != y->dtype)
+    return cvl_fail(e, CVL_EDTYPE, 3, "%s like the second expected, got %s", cvl_dtype_name(y->dtype),
+                    cvl_dtype_name(a->in[2]->dtype));
   return cvl_shape_broadcasts(a, y, e);
 }
 

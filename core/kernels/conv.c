@@ -14,9 +14,9 @@ static bool is_depthwise(const cvl_conv *p) {
 
 /*
 ** Winograd when it is possible and its work is estimated to be less. Work is counted in products of one tile or output
-** with all channels, C * K; a transform of a channel costs about as much as 20 products with it. Both algorithms run at
-** about the same rate. The direct one skips taps outside the map (implicit_gemm.c), hence the shares that hit. The
-** setting CONVLUA_CONV=direct or winograd is for tests and measurements.
+** with all channels, C * K; a place of a tile or filter costs about as much to transform as 20 products. Both algorithms
+** run at about the same rate. The direct one skips taps outside the map (implicit_gemm.c), hence the shares that hit.
+** CONVLUA_CONV=direct or winograd forces one, for tests and measurements.
 */
 static bool prefers_winograd(const cvl_conv *p) {
   const char *forced = getenv("CONVLUA_CONV");
@@ -27,7 +27,8 @@ static bool prefers_winograd(const cvl_conv *p) {
          K = (double)p->K;
   double direct = 9 * hits * (double)(p->N * p->out[1] * p->out[2]) * C * K;
   double tiles = (double)(p->N * ((p->out[1] + 3) / 4) * ((p->out[2] + 3) / 4));
-  return 36 * (tiles * C * K + 20 * tiles * (C + K) + 20 * C * K) < direct;
+  double places = p->stride[1] == 1 ? 36 : 81;
+  return places * tiles * (C * K + 20 * (C + K)) + 36 * 20 * C * K < direct;
 }
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,

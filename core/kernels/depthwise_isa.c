@@ -7,14 +7,6 @@ enum {
   ABREAST = 4
 }; /* positions, or vectors of channels, worked on together to keep the arithmetic units busy */
 
-INLINE vec load_n(const float *p, int64_t n) { return n >= LANES ? load(p) : load_part(p, n); }
-INLINE void store_n(float *p, vec v, int64_t n) {
-  if (n >= LANES)
-    store(p, v);
-  else
-    store_part(p, v, n);
-}
-
 /* `count` positions from i on, all of whose taps [first, last) hit the source; n channels from c on. */
 INLINE void gather_some(const cvl_depthwise_line *l, bool add, const float *bias, float *y,
                         int64_t y_step, int64_t i, const int count, int64_t first, int64_t last,

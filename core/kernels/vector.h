@@ -48,4 +48,13 @@ INLINE void store_part(float *p, vec v, int64_t n) {
   for (int64_t i = 0; i < n; i++) p[i] = v[i];
 }
 
+/* A whole vector when n >= LANES, which the compiler knows in the loops that matter, else the first n floats. */
+INLINE vec load_n(const float *p, int64_t n) { return n >= LANES ? load(p) : load_part(p, n); }
+INLINE void store_n(float *p, vec v, int64_t n) {
+  if (n >= LANES)
+    store(p, v);
+  else
+    store_part(p, v, n);
+}
+
 #endif

@@ -3,8 +3,9 @@
 ** exchanged. Two orders of work:
 ** - Many tiles: all filters are transformed, then each task takes a block of tiles through the three steps, its
 **   intermediate results staying in its cache.
-** - Few tiles, many filters: all tiles are transformed, then each task takes some filters through the three steps. The
-**   transformed filters, four times as large as the filters, never go to memory.
+** - Few tiles, many filters: all tiles are transformed; then, for a group of filters at a time, the filters, the products
+**   of each place, the results. The transformed filters, four times as large as the filters, stay in the last cache, and
+**   each is read once.
 */
 #include "kernels/winograd.h"
 
@@ -16,91 +17,90 @@
 #include "kernels/tile.h"
 
 enum {
-  PLANES = 36,
   GAP = 16, /* floats between planes: 36 streams at a power of two would share a set of the cache */
   BLOCK = 48,       /* tiles of a task when there are many; a multiple of every `mr` */
   LEAST_TASKS = 24, /* or half of BLOCK is taken, */
   NARROW = 128, /* as with so few channels on both sides, whose tiles then fit a core's own cache */
   GROUP = 128,  /* target channels between the second and the third step */
-  FEW_BYTES =
-      12 << 20 /* of transformed tiles: as much as is sure to stay in the last-level cache */
+  MOST_ROWS = 192,      /* in one product: their rows of V stay in a core's own cache */
+  FEW_BLOCK = 4,        /* tiles of a task in the second order, */
+  FEW_BYTES = 24 << 20, /* all of which must stay in the last cache, */
+  MANY_BYTES = 8 << 20  /* where filters larger than this would not */
 };
 
 typedef struct {
   const float *x, *w, *bias;
   float *y;
-  int64_t N, H, W, C, K; /* of the source; K channels of the target */
-  int64_t top, left;     /* padding */
-  cvl_tiling grid;       /* over the target */
+  cvl_tiled source, target;
+  int64_t tiles;
   int64_t w_tap, w_row, w_column;
   bool backwards;
   const cvl_tile *tile;
   const cvl_winograd *winograd;
+  int planes;
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
+  int64_t first_panel;          /* of the present group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
-  float *u, *v, *m, *zeros; /* v and m: all, or {threads}, as is u in the second order */
+  float *u, *v, *m, *zeros; /* in the first order v and m are {threads} */
 } job;
 
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-const cvl_winograd *cvl_winograd_used(void) {
+const cvl_winograd *cvl_winograd_used(int64_t stride, bool back) {
 #if defined(__x86_64__)
   switch (cvl_isa_used()) {
   case CVL_ISA_AVX512:
-    return &cvl_winograd_avx512;
+    return stride == 1 ? &cvl_winograd_unit_avx512
+           : back      ? &cvl_polyphase_back_avx512
+                       : &cvl_polyphase_avx512;
   case CVL_ISA_AVX2:
-    return &cvl_winograd_avx2;
+    return stride == 1 ? &cvl_winograd_unit_avx2
+           : back      ? &cvl_polyphase_back_avx2
+                       : &cvl_polyphase_avx2;
   default:
     break;
   }
 #endif
-  return &cvl_winograd_baseline;
+  return stride == 1 ? &cvl_winograd_unit_baseline
+         : back      ? &cvl_polyphase_back_baseline
+                     : &cvl_polyphase_baseline;
+}
+
+int cvl_filter_plane(const cvl_winograd *a, int i) {
+  int r = i / a->places, s = i % a->places;
+  return (r < a->single ? r : 5) * 6 + (s < a->single ? s : 5);
 }
 
 bool cvl_winograd_possible(const cvl_conv *p) {
   if (p->groups != 1 || p->N * p->C * p->K == 0 || p->in[0] != 1 || p->filter[0] != 1 ||
-      p->out[0] != 1)
+      p->out[0] != 1 || p->before[0] != 0 || p->stride[1] != p->stride[2] || p->stride[1] > 2)
     return false;
-  if (p->before[0] != 0) return false;
   for (int d = 1; d < 3; d++)
-    if (p->filter[d] != 3 || p->stride[d] != 1 || p->dilation[d] != 1 || p->in[d] == 0 ||
-        p->out[d] == 0)
-      return false;
+    if (p->filter[d] != 3 || p->dilation[d] != 1 || p->in[d] == 0 || p->out[d] == 0) return false;
   return true;
 }
 
-cvl_tiling cvl_tiling_of(int64_t images, int64_t P, int64_t Q) {
-  cvl_tiling g = {P, Q, ceil_div(P, 4), ceil_div(Q, 4), 0};
-  g.tiles = images * g.high * g.wide;
-  return g;
+void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel) {
+  int64_t w = tile % g->wide * g->step - g->left, h = tile / g->wide % g->high * g->step - g->top;
+  float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
+  for (int64_t r = h; r < h + g->size; r++)
+    for (int64_t s = w; s < w + g->size; s++)
+      *pixel++ = r >= 0 && r < g->H && s >= 0 && s < g->W ? image + (r * g->W + s) * g->C : outside;
 }
 
-void cvl_tile_inputs(const cvl_tiling *g, int64_t tile, const float *x, int64_t H, int64_t W,
-                     int64_t C, int64_t top, int64_t left, const float *zeros,
-                     const float *pixel[36]) {
-  int64_t w = tile % g->wide * 4 - left, h = tile / g->wide % g->high * 4 - top,
-          n = tile / g->wide / g->high;
-  for (int64_t r = 0; r < 6; r++)
-    for (int64_t s = 0; s < 6; s++, pixel++) {
-      bool inside = h + r >= 0 && h + r < H && w + s >= 0 && w + s < W;
-      *pixel = inside ? x + ((n * H + h + r) * W + w + s) * C : zeros;
-    }
-}
-
-void cvl_tile_outputs(const cvl_tiling *g, int64_t tile, int64_t index[16]) {
-  int64_t q = tile % g->wide * 4, p = tile / g->wide % g->high * 4, n = tile / g->wide / g->high;
-  for (int64_t r = 0; r < 4; r++)
-    for (int64_t s = 0; s < 4; s++)
-      *index++ = p + r < g->P && q + s < g->Q ? (n * g->P + p + r) * g->Q + q + s : -1;
+void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
+                          const float **pixel) {
+  cvl_tile_pixels(g, tile, (float *)(uintptr_t)map, (float *)(uintptr_t)outside,
+                  (float **)(uintptr_t)pixel);
 }
 
 /* Tiles [first, last) to rows 0, 1, ... of v. */
 static void transform_tiles(const job *j, int64_t first, int64_t last, float *v) {
-  const float *pixel[36];
+  const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   for (int64_t t = first; t < last; t++, v += CVL_CHUNK) {
-    cvl_tile_inputs(&j->grid, t, j->x, j->H, j->W, j->C, j->top, j->left, j->zeros, pixel);
-    j->winograd->input(pixel, j->C, v, j->v_plane, j->v_chunk);
+    cvl_tile_pixels_read(&j->source, t, j->x, j->zeros, pixel);
+    j->winograd->input(pixel, j->source.C, v, j->v_plane, j->v_chunk);
   }
 }
 
@@ -108,41 +108,40 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, float *v)
 static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u) {
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
-                      j->backwards, rows, j->K - column, j->tile->nr, u, j->u_plane);
+                      j->backwards, rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
 /* One plane: m {rows, panels * nr} = v {rows, C} u {C, panels * nr}. */
 static void multiply(const job *j, const float *v, const float *u, int64_t rows, int64_t panels,
                      float *m) {
-  float *row[BLOCK * 2];
-  int64_t nr = j->tile->nr, step = BLOCK * 2;
+  float *row[MOST_ROWS];
+  int64_t nr = j->tile->nr, step = MOST_ROWS;
   for (int64_t i = 0; i < rows; i += step)
-    for (int64_t c = 0; c < j->C; c += CVL_BLOCK_K) {
+    for (int64_t c = 0; c < j->source.C; c += CVL_BLOCK_K) {
       cvl_stretch stretch[CVL_BLOCK_K / CVL_CHUNK];
       int stretches = 0;
-      for (int64_t k = c; k < min(j->C, c + CVL_BLOCK_K); k += CVL_CHUNK)
+      for (int64_t k = c; k < min(j->source.C, c + CVL_BLOCK_K); k += CVL_CHUNK)
         stretch[stretches++] = (cvl_stretch){v + k / CVL_CHUNK * j->v_chunk + i * CVL_CHUNK,
-                                             u + k * nr, min(CVL_CHUNK, j->C - k)};
+                                             u + k * nr, min(CVL_CHUNK, j->source.C - k)};
       for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
                                           .rows = min(step, rows - i),
                                           .columns = panels * nr,
                                           .row = row,
-                                          .panel_size = j->C * nr,
+                                          .panel_size = j->source.C * nr,
                                           .stretch = stretch,
                                           .stretches = stretches,
                                           .add = c > 0});
     }
 }
 
-/* Tiles [first, first + rows) of y, channels from that of `panel` on, out of m {36 planes, rows, panels * nr}. */
+/* Tiles [first, first + rows) of y, channels from that of `panel` on, out of m {planes, rows, panels * nr}. */
 static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int64_t panels,
                    const float *m) {
-  int64_t k = panel * j->tile->nr, columns = min(j->K - k, panels * j->tile->nr), index[16];
-  float *pixel[16];
+  int64_t k = panel * j->tile->nr, columns = min(j->target.C - k, panels * j->tile->nr);
+  float *pixel[CVL_MOST_WRITES * CVL_MOST_WRITES];
   for (int64_t t = 0; t < rows; t++) {
-    cvl_tile_outputs(&j->grid, first + t, index);
-    for (int i = 0; i < 16; i++) pixel[i] = index[i] < 0 ? NULL : j->y + index[i] * j->K + k;
+    cvl_tile_pixels(&j->target, first + t, j->y + k, NULL, pixel);
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns,
                         j->bias != NULL ? j->bias + k : NULL, pixel);
   }
@@ -153,85 +152,111 @@ static void filter_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t panel = chunk % j->panels, c = chunk / j->panels * CVL_CHUNK;
   (void)worker;
-  transform_filter(j, panel, c, min(CVL_CHUNK, j->C - c), j->u + (panel * j->C + c) * j->tile->nr);
+  transform_filter(j, panel, c, min(CVL_CHUNK, j->source.C - c),
+                   j->u + (panel * j->source.C + c) * j->tile->nr);
 }
 
 static void block_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t first = chunk * j->block, rows = min(j->block, j->grid.tiles - first);
-  float *v = j->v + worker * PLANES * j->v_plane, *m = j->m + worker * PLANES * j->m_plane;
+  int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
+  float *v = j->v + worker * j->planes * j->v_plane, *m = j->m + worker * j->planes * j->m_plane;
   transform_tiles(j, first, first + rows, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
-    for (int64_t i = 0; i < PLANES; i++)
-      multiply(j, v + i * j->v_plane, j->u + i * j->u_plane + panel * j->C * j->tile->nr, rows,
-               panels, m + i * j->m_plane);
+    for (int i = 0; i < j->planes; i++)
+      multiply(j, v + i * j->v_plane,
+               j->u + cvl_filter_plane(j->winograd, i) * j->u_plane +
+                   panel * j->source.C * j->tile->nr,
+               rows, panels, m + i * j->m_plane);
     finish(j, first, rows, panel, panels, m);
   }
 }
 
 static int run_blocks(job *j, cvl_err *e) {
-  int64_t chunks = ceil_div(j->C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  j->block = j->grid.tiles >= LEAST_TASKS * BLOCK && j->C + j->K > NARROW ? BLOCK : BLOCK / 2;
+  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
+  j->block =
+      j->tiles >= LEAST_TASKS * BLOCK && j->source.C + j->target.C > NARROW ? BLOCK : BLOCK / 2;
   j->group = min(j->panels, GROUP / nr);
   j->v_chunk = j->block * CVL_CHUNK;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
-  j->u_plane = j->panels * nr * j->C + GAP;
-  if ((j->u = cvl_scratch_take(PLANES * j->u_plane, e)) == NULL) return -1;
-  if ((j->v = cvl_scratch_take(threads * PLANES * j->v_plane, e)) == NULL) return -1;
-  if ((j->m = cvl_scratch_take(threads * PLANES * j->m_plane, e)) == NULL) return -1;
+  j->u_plane = j->panels * nr * j->source.C + GAP;
+  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane, e)) == NULL) return -1;
+  if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
   cvl_parallel(j->panels * chunks, filter_task, j);
-  cvl_parallel(ceil_div(j->grid.tiles, j->block), block_task, j);
+  cvl_parallel(ceil_div(j->tiles, j->block), block_task, j);
   return 0;
 }
 
-/* The second order. */
+/* The second order: the present group is panels [first_panel, first_panel + group). */
 static void tiles_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t first = chunk * j->block;
   (void)worker;
-  transform_tiles(j, first, min(first + j->block, j->grid.tiles), j->v + first * CVL_CHUNK);
+  transform_tiles(j, first, min(first + j->block, j->tiles), j->v + first * CVL_CHUNK);
 }
 
-static void group_task(void *context, int64_t chunk, int worker) {
+static void group_filter_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t panel = chunk * j->group, panels = min(j->group, j->panels - panel),
-          tiles = j->grid.tiles;
-  float *u = j->u + worker * PLANES * j->u_plane, *m = j->m + worker * PLANES * j->m_plane;
-  for (int64_t i = 0; i < panels; i++)
-    transform_filter(j, panel + i, 0, j->C, u + i * j->C * j->tile->nr);
-  for (int64_t i = 0; i < PLANES; i++)
-    multiply(j, j->v + i * j->v_plane, u + i * j->u_plane, tiles, panels, m + i * j->m_plane);
-  finish(j, 0, tiles, panel, panels, m);
+  int64_t panel = chunk % j->group, c = chunk / j->group * CVL_CHUNK;
+  (void)worker;
+  transform_filter(j, j->first_panel + panel, c, min(CVL_CHUNK, j->source.C - c),
+                   j->u + (panel * j->source.C + c) * j->tile->nr);
+}
+
+static void plane_task(void *context, int64_t i, int worker) {
+  const job *j = context;
+  (void)worker;
+  multiply(j, j->v + i * j->v_plane, j->u + cvl_filter_plane(j->winograd, (int)i) * j->u_plane,
+           j->tiles, j->group, j->m + i * j->m_plane);
+}
+
+static void finish_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
+  (void)worker;
+  finish(j, first, rows, j->first_panel, j->group, j->m + first * j->group * j->tile->nr);
 }
 
 static int run_groups(job *j, cvl_err *e) {
-  int64_t chunks = ceil_div(j->C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads(),
-          tiles = j->grid.tiles;
-  j->block = 8;
-  j->group = j->panels < 32 ? 1 : 2;
-  j->v_chunk =
-      ceil_div(tiles, CVL_TILE_MAX_ROWS) * CVL_TILE_MAX_ROWS * CVL_CHUNK; /* read in whole tiles */
+  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr,
+          widest = min(j->panels, GROUP / nr);
+  j->block = FEW_BLOCK;
+  j->v_chunk = ceil_div(j->tiles, CVL_TILE_MAX_ROWS) * CVL_TILE_MAX_ROWS *
+               CVL_CHUNK; /* read in whole tiles */
   j->v_plane = chunks * j->v_chunk + GAP;
-  j->m_plane = tiles * j->group * nr + GAP;
-  j->u_plane = j->group * nr * j->C + GAP;
-  if ((j->v = cvl_scratch_take(PLANES * j->v_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(threads * PLANES * j->u_plane, e)) == NULL) return -1;
-  if ((j->m = cvl_scratch_take(threads * PLANES * j->m_plane, e)) == NULL) return -1;
-  cvl_parallel(ceil_div(tiles, j->block), tiles_task, j);
-  cvl_parallel(ceil_div(j->panels, j->group), group_task, j);
+  j->m_plane = j->tiles * widest * nr + GAP;
+  j->u_plane = widest * nr * j->source.C + GAP;
+  if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->m = cvl_scratch_take(j->planes * j->m_plane, e)) == NULL) return -1;
+  cvl_parallel(ceil_div(j->tiles, j->block), tiles_task, j);
+  for (j->first_panel = 0; j->first_panel < j->panels; j->first_panel += j->group) {
+    j->group = min(widest, j->panels - j->first_panel);
+    cvl_parallel(j->group * chunks, group_filter_task, j);
+    cvl_parallel(j->planes, plane_task, j);
+    cvl_parallel(ceil_div(j->tiles, j->block), finish_task, j);
+  }
   return 0;
 }
 
-static int run(job *j, cvl_err *e) {
-  bool few = j->grid.tiles <= j->K && PLANES * 4 * j->grid.tiles * j->C <= FEW_BYTES;
-  int rc = -1;
+static int run(job *j, int64_t images, cvl_err *e) {
+  bool few;
+  int rc;
   j->tile = cvl_tile_used();
-  j->winograd = cvl_winograd_used();
-  j->panels = ceil_div(j->K, j->tile->nr);
-  if ((j->zeros = cvl_scratch_take(j->C, e)) == NULL) return -1;
-  memset(j->zeros, 0, (size_t)j->C * sizeof *j->zeros);
+  j->planes = j->winograd->places * j->winograd->places;
+  j->panels = ceil_div(j->target.C, j->tile->nr);
+  j->source.step = j->winograd->step;
+  j->source.size = j->winograd->reads;
+  j->target.step = j->target.size = j->winograd->writes;
+  j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step);
+  j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
+  j->tiles = images * j->target.high * j->target.wide;
+  few = j->planes * j->tiles * j->source.C <= FEW_BYTES / 4 &&
+        CVL_FILTER_PLANES * j->source.C * j->target.C > MANY_BYTES / 4;
+  if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
+  memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_groups(j, e) : run_blocks(j, e);
   cvl_scratch_give(j->u);
   cvl_scratch_give(j->v);
@@ -246,36 +271,37 @@ int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w, cons
            .w = w,
            .bias = bias,
            .y = y,
-           .N = p->N,
-           .H = p->in[1],
-           .W = p->in[2],
-           .C = p->C,
-           .K = p->K,
-           .top = p->before[1],
-           .left = p->before[2],
-           .grid = cvl_tiling_of(p->N, p->out[1], p->out[2]),
+           .source =
+               {.H = p->in[1], .W = p->in[2], .C = p->C, .top = p->before[1], .left = p->before[2]},
+           .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
            .w_tap = p->C * p->K,
            .w_row = p->K,
-           .w_column = 1};
-  return run(&j, e);
+           .w_column = 1,
+           .winograd = cvl_winograd_used(p->stride[1], false)};
+  return run(&j, p->N, e);
 }
 
+/* With stride 1, gx[i] takes gy[i + before - 2] and the two after it. With stride 2 the tiles are counted in padded
+** inputs, i + before: the first of a tile's eight takes gy[4 * tile - 1] and the four after it. */
 int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                                cvl_err *e) {
   job j = {.x = gy,
            .w = w,
            .y = gx,
-           .N = p->N,
-           .H = p->out[1],
-           .W = p->out[2],
-           .C = p->K,
-           .K = p->C,
-           .top = 2 - p->before[1],
-           .left = 2 - p->before[2],
-           .grid = cvl_tiling_of(p->N, p->in[1], p->in[2]),
+           .source = {.H = p->out[1], .W = p->out[2], .C = p->K},
+           .target = {.H = p->in[1], .W = p->in[2], .C = p->C},
            .w_tap = p->C * p->K,
            .w_row = 1,
            .w_column = p->K,
-           .backwards = true};
-  return run(&j, e);
+           .backwards = true,
+           .winograd = cvl_winograd_used(p->stride[1], true)};
+  if (p->stride[1] == 1) {
+    j.source.top = 2 - p->before[1];
+    j.source.left = 2 - p->before[2];
+  } else {
+    j.source.top = j.source.left = 1;
+    j.target.top = p->before[1];
+    j.target.left = p->before[2];
+  }
+  return run(&j, p->N, e);
 }

@@ -1,10 +1,11 @@
 /*
-** Convolution by 3 x 3 filters with stride 1 as F(4x4, 3x3): tiles of 4 x 4 outputs from 6 x 6 inputs with 36 products
-** where the definition has 144 (Winograd 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
+** Convolution by 3 x 3 filters as F(4x4, 3x3): tiles of 4 x 4 outputs from 6 x 6 inputs with 36 products where the
+** definition has 144 (Winograd 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
 ** arXiv:1509.09308). The interpolation points are 0, +-5/8, +-11/8 and infinity: half the rounding error of the usual
 ** 0, +-1, +-2 (relative error about 1e-6 with 64 channels, 2.5e-6 with 512) at the same cost.
 **   y = A^T [ sum over channels (G w G^T) . (B^T x B) ] A
-** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product.
+** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
+** stride 2 the same is done by phases, with 81 places and products (polyphase_isa.c).
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H
@@ -13,7 +14,7 @@
 
 #include "kernels/conv.h"
 
-/* Two spatial axes, 3 x 3, stride and dilation 1, one group, at least one output. */
+/* Two spatial axes, 3 x 3, one stride of 1 or 2 for both, dilation 1, one group, nothing empty. */
 bool cvl_winograd_possible(const cvl_conv *p);
 
 /* The contracts are those of conv.h, for such a problem. */
@@ -24,18 +25,26 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e);
 
+/* Places along one axis, pixels that a tile reads and writes along it, and so on: at most these. */
+enum { CVL_MOST_PLACES = 9, CVL_MOST_READS = 9, CVL_MOST_WRITES = 8, CVL_FILTER_PLANES = 36 };
+
 /*
-** The transforms, one per ISA. A plane is one of the 36 places of a tile, and lies `plane` floats from the next. Channels
-** are stored in chunks of CVL_CHUNK or panels, `chunk` or `panel` floats apart, and written as whole vectors.
+** An algorithm, one per ISA. A plane holds one of the places {places, places} of all tiles, and lies `plane` floats from
+** the next. The filter always has {6, 6} planes: place i goes with row i of the filter's, from `single` on with row 5.
+** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
 */
 typedef struct cvl_winograd {
-  /* v = B^T d B of one tile, from its 36 pixels {C}. */
-  void (*input)(const float *const pixel[36], int64_t C, float *v, int64_t plane, int64_t chunk);
-  /* y = A^T m A + bias, m {36 planes, columns}: 16 pixels {columns}, NULL where the tile sticks out of y. */
+  int places;
+  int reads, step,
+      writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
+  int single;
+  /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
+  void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
+  /* y = A^T m A + bias, m {planes, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks out. */
   void (*output)(const float *m, int64_t plane, int64_t columns, const float *bias,
-                 float *const pixel[16]);
-  /* z = A d A^T, from the 16 pixels {K} of a tile of gy, to panels of `nr` columns. */
-  void (*gradient)(const float *const pixel[16], int64_t K, float *z, int64_t plane, int64_t panel,
+                 float *const *pixel);
+  /* z = A d A^T, from the {4, 4} pixels {K} of a tile of gy, to panels of `nr` columns. */
+  void (*gradient)(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                    int nr);
   /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u {36
   ** planes, rows, nr}. Tap t, row i, column j of the filter is w[t * tap + i * row + j * column]; backwards, taps are
@@ -46,22 +55,28 @@ typedef struct cvl_winograd {
   void (*filter_gradient)(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap);
 } cvl_winograd;
 
-extern const cvl_winograd cvl_winograd_baseline, cvl_winograd_avx2, cvl_winograd_avx512;
-const cvl_winograd *cvl_winograd_used(void);
+extern const cvl_winograd cvl_winograd_unit_baseline, cvl_winograd_unit_avx2,
+    cvl_winograd_unit_avx512;
+extern const cvl_winograd cvl_polyphase_baseline, cvl_polyphase_avx2, cvl_polyphase_avx512;
+extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
+    cvl_polyphase_back_avx512;
 
-/* The grid of tiles over a map {images, P, Q}. */
-typedef struct cvl_tiling {
-  int64_t P, Q, high, wide, tiles; /* tiles down, across, in all images */
-} cvl_tiling;
+/* For stride 1 or 2; `back` is the gradient of the data. */
+const cvl_winograd *cvl_winograd_used(int64_t stride, bool back);
 
-cvl_tiling cvl_tiling_of(int64_t images, int64_t P, int64_t Q);
+/* The filter's plane that goes with plane i. */
+int cvl_filter_plane(const cvl_winograd *a, int i);
 
-/* Pointers to the 36 pixels that a tile reads from x {images, H, W, C} when its first is `top`, `left` beside the tile's
-** own first; `zeros` {C} stands for those outside. */
-void cvl_tile_inputs(const cvl_tiling *g, int64_t tile, const float *x, int64_t H, int64_t W,
-                     int64_t C, int64_t top, int64_t left, const float *zeros,
-                     const float *pixel[36]);
-/* The index of the tile's 16 pixels in {images, P, Q}, -1 for those outside. */
-void cvl_tile_outputs(const cvl_tiling *g, int64_t tile, int64_t index[16]);
+/* A map {images, H, W, C} under a grid of {images, high, wide} tiles: the first pixel of tile {n, p, q} is row
+** p * step - top, column q * step - left of image n, and a tile is {size, size}. */
+typedef struct cvl_tiled {
+  int64_t H, W, C, top, left, step, size, high, wide;
+} cvl_tiled;
+
+/* Pointers to the pixels of a tile; `outside` for those that lie outside the map. */
+void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel);
+/* The same for a map that is read. */
+void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
+                          const float **pixel);
 
 #endif

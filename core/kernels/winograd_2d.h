@@ -1,0 +1,127 @@
+/*
+** The two-dimensional transforms of Winograd's algorithms out of one-dimensional ones: along the columns, then along the
+** rows. Everything here is inlined, so that the sizes and the one-dimensional transform are constants. Included by the
+** *_isa.c files of winograd.h's kernels only.
+*/
+#ifndef CVL_KERNELS_WINOGRAD_2D_H
+#define CVL_KERNELS_WINOGRAD_2D_H
+
+#include <stddef.h>
+
+#include "kernels/tile.h"
+#include "kernels/vector.h"
+#include "kernels/winograd.h"
+
+enum { MOST = 9 }; /* length of a one-dimensional transform, either side */
+
+typedef void transform(vec *out, const vec *in);
+
+/* n channels from c on of {size, size} pixels to {places, places} planes. */
+INLINE void to_planes(transform *f, const int size, const int places, const float *const *pixel,
+                      int64_t c, int64_t n, float *v, int64_t plane) {
+  vec half[MOST][MOST], in[MOST], out[MOST];
+  for (int s = 0; s < size; s++) {
+#pragma GCC unroll 9
+    for (int r = 0; r < size; r++) in[r] = load_n(pixel[r * size + s] + c, n);
+    f(out, in);
+#pragma GCC unroll 9
+    for (int r = 0; r < places; r++) half[r][s] = out[r];
+  }
+  for (int r = 0; r < places; r++) {
+    f(out, half[r]);
+#pragma GCC unroll 9
+    for (int s = 0; s < places; s++, v += plane) store(v, out[s]);
+  }
+}
+
+INLINE void input_2d(transform *f, const int size, const int places, const float *const *pixel,
+                     int64_t C, float *v, int64_t plane, int64_t chunk) {
+  int64_t c = 0;
+  for (; c + LANES <= C; c += LANES)
+    to_planes(f, size, places, pixel, c, LANES, v + c / CVL_CHUNK * chunk + c % CVL_CHUNK, plane);
+  if (c < C)
+    to_planes(f, size, places, pixel, c, C - c, v + c / CVL_CHUNK * chunk + c % CVL_CHUNK, plane);
+}
+
+/* As input_2d, to panels; the last one is filled with zeros. */
+INLINE void gradient_2d(transform *f, const int size, const int places, const float *const *pixel,
+                        int64_t K, float *z, int64_t plane, int64_t panel, int nr) {
+  int64_t whole = (K + nr - 1) / nr * nr;
+  for (int64_t k = 0; k < whole; k += LANES) {
+    float *to = z + k / nr * panel + k % nr;
+    if (k + LANES <= K)
+      to_planes(f, size, places, pixel, k, LANES, to, plane);
+    else
+      to_planes(f, size, places, pixel, k, k < K ? K - k : 0, to, plane);
+  }
+}
+
+/* n channels from k on: {places, places} planes to {size, size} pixels, of which NULL ones are skipped. */
+INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
+                      vec bias, float *const *pixel, int64_t k, int64_t n) {
+  vec half[MOST][MOST], in[MOST], out[MOST];
+  for (int s = 0; s < places; s++, m += plane) {
+#pragma GCC unroll 9
+    for (int r = 0; r < places; r++) in[r] = load(m + r * places * plane);
+    f(out, in);
+#pragma GCC unroll 9
+    for (int r = 0; r < size; r++) half[r][s] = out[r];
+  }
+  for (int r = 0; r < size; r++) {
+    f(out, half[r]);
+#pragma GCC unroll 9
+    for (int s = 0; s < size; s++)
+      if (pixel[r * size + s] != NULL) store_n(pixel[r * size + s] + k, out[s] + bias, n);
+  }
+}
+
+INLINE void output_2d(transform *f, const int places, const int size, const float *m, int64_t plane,
+                      int64_t columns, const float *bias, float *const *pixel) {
+  int64_t k = 0, n;
+  for (; k + LANES <= columns; k += LANES)
+    to_pixels(f, places, size, m + k, plane, bias != NULL ? load(bias + k) : (vec){0}, pixel, k,
+              LANES);
+  if ((n = columns - k) > 0)
+    to_pixels(f, places, size, m + k, plane, bias != NULL ? load_part(bias + k, n) : (vec){0},
+              pixel, k, n);
+}
+
+/* The filter's {3, 3} taps to {6, 6} planes. Where its columns are far apart its rows are near: a square at a time is
+** copied out first, so that every line of the cache that is fetched is used whole. */
+INLINE void filter_2d(transform *f, const float *w, int64_t tap, int64_t row, int64_t column,
+                      bool backwards, int64_t rows, int64_t columns, int nr, float *u,
+                      int64_t plane) {
+  float square[LANES][9][LANES];
+  const float *pixel[9];
+  for (int64_t j = 0; j < nr; j += LANES)
+    for (int64_t i = 0; i < rows; i += LANES) {
+      int64_t some = rows - i < LANES ? rows - i : LANES;
+      bool in_place = column == 1 && j + LANES <= columns;
+      for (int t = 0; t < 9 && !in_place; t++) {
+        const float *from = w + (backwards ? 8 - t : t) * tap + i * row + j * column;
+        for (int64_t b = 0; b < LANES; b++)
+          for (int64_t a = 0; a < some; a++)
+            square[a][t][b] = j + b < columns ? from[a * row + b * column] : 0;
+      }
+      for (int64_t a = 0; a < some; a++) {
+        for (int t = 0; t < 9; t++)
+          pixel[t] =
+              in_place ? w + (backwards ? 8 - t : t) * tap + (i + a) * row + j : square[a][t];
+        to_planes(f, 3, 6, pixel, 0, LANES, u + (i + a) * nr + j, plane);
+      }
+    }
+}
+
+/* {6, 6} planes to the {3, 3} taps of the filter's gradient. */
+INLINE void filter_gradient_2d(transform *f, const float *u, int64_t plane, int64_t n, float *gw,
+                               int64_t tap) {
+  float *pixel[9], whole[6 * 6][LANES];
+  int64_t i = 0;
+  for (int t = 0; t < 9; t++) pixel[t] = gw + t * tap;
+  for (; i + LANES <= n; i += LANES) to_pixels(f, 6, 3, u + i, plane, (vec){0}, pixel, i, LANES);
+  if (i == n) return;
+  for (int t = 0; t < 36; t++) store(whole[t], load_part(u + t * plane + i, n - i));
+  to_pixels(f, 6, 3, whole[0], LANES, (vec){0}, pixel, i, n - i);
+}
+
+#endif

@@ -54,7 +54,7 @@ static bool dense(const cvl_args *a) { return cvl_is_dense(a->in[0]); }
 CVL_OP(contiguous,
   .doc = "contiguous(x) -> y\nx in row-major order without gaps: x itself, or a copy.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .trivial = dense, .vjp = same,
-  CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"))
+  CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"), CVL_REJECTS({"contiguous(nil)", "tensor expected, got nil"}))
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   (void)e;
@@ -78,6 +78,6 @@ CVL_OP(cast,
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL,
   CVL_OPTIONS(cvl_cast_options, CVL_DTYPE(cvl_cast_options, dtype, CVL_REQUIRED, "the new element type")),
   .shape = shape, .trivial = same_type, .vjp = vjp,
-  CVL_SAMPLES("cast(randn{2, 3}, \"float64\")", "cast(randn{3}, \"float32\")"),
+  CVL_SAMPLES("cast(randn{2, 3}, \"float64\")", "cast(randn{3, 2}:transpose(1, 2), \"float64\")"),
   CVL_REJECTS({"cast(randn{2}, \"float8\")", "no element type 'float8'"}))
 #endif

@@ -49,7 +49,7 @@ static cvl_tensor *sigmoid_cross_entropy(cvl_scope *s, const cvl_args *a) {
   cvl_tensor *if_1 = cvl_call(s, &cvl_op_softplus, NULL, 1, cvl_neg(s, x)); /* -ln sigmoid(x) */
   cvl_tensor *if_0 = cvl_call(s, &cvl_op_softplus, NULL, 1, x);             /* -ln(1 - sigmoid(x)) */
   cvl_tensor *not_t = cvl_add_scalar(s, cvl_neg(s, t), 1);
-  cvl_tensor *terms = cvl_add(s, cvl_mul(s, t, if_1), cvl_mul(s, not_t, if_0));
+  cvl_tensor *terms = cvl_add(s, cvl_mul(s, if_1, t), cvl_mul(s, if_0, not_t));
   return reduced(s, terms, ((const loss_options *)a->options)->reduction);
 }
 

@@ -287,6 +287,8 @@ static int fill(box *b, cvl_tensor **x, cvl_tensor **labels, cvl_err *e) {
   if (n == 0) return 0;
   xs.dim[0] = ls.dim[0] = n;
   memcpy(xs.dim + 1, b->set.item.dim, (size_t)b->set.item.ndim * sizeof xs.dim[0]);
+  cvl_release(*x); /* of a first try */
+  *x = NULL;
   if ((*x = cvl_tensor_new(&xs, CVL_F32, cvl_cpu(), e)) == NULL) return -1;
   if ((*labels = cvl_tensor_new(&ls, CVL_I64, cvl_cpu(), e)) == NULL) return -1;
   return cvl_loader_next(b->loader, cvl_data(*x), cvl_data(*labels), &n, e);
@@ -297,7 +299,12 @@ static int next(lua_State *L) {
   box *b = check_loader(L);
   cvl_tensor **x = cvl_box(L), **labels = cvl_box(L);
   cvl_err e = {0};
-  if (fill(b, x, labels, &e) != 0) return cvl_raise(L, "loader", &e);
+  if (fill(b, x, labels, &e) != 0 && e.code == CVL_ENOMEM) {
+    e = (cvl_err){0};
+    cvl_collect_all(L); /* which closes no loader that somebody can still name */
+    fill(b, x, labels, &e);
+  }
+  if (e.code != CVL_OK) return cvl_raise(L, "loader", &e);
   if (*x == NULL) return 0;
   cvl_collect_if_due(L);
   return 2;

@@ -265,7 +265,7 @@ describe("help", function()
     end
     check("core", core)
     check("tensor", core.tensor_methods)
-    for _, part in ipairs { "autograd", "device", "memory", "signal" } do
+    for _, part in ipairs { "autograd", "device", "memory", "signal", "io", "data" } do
       check(part, core[part])
     end
     assert.same({}, missing)

@@ -106,4 +106,66 @@ bound.signal = {
   clear = "signal.clear()\nThe signal noted has been dealt with.",
 }
 
+--- convlua.io.<name>
+bound.io = {
+  save_npz = "io.save_npz(path, {name = tensor})\n"
+    .. "An .npz archive, which NumPy reads too. The same tensors give the same bytes. Names may\n"
+    .. "hold \"/\" and \".\".",
+  load_npz = "io.load_npz(path) -> {name = tensor}\n"
+    .. "Reads what save_npz and numpy.savez write. Never executes anything; refuses a damaged\n"
+    .. "file.",
+  npz_info = "io.npz_info(path) -> {name = {shape = {...}, dtype = \"float32\"}}\n"
+    .. "Without reading the data.",
+  save_npz_async = "io.save_npz_async(path, {name = tensor})\n"
+    .. "Copies the tensors and writes them while the program goes on. Waits for the write\n"
+    .. "before; if that one failed, raises its error instead of starting.",
+  wait = "io.wait()\n"
+    .. "Until save_npz_async has written; raises its error. The program's end waits by itself.",
+  busy = "io.busy() -> boolean\nWhether save_npz_async is still writing.",
+  read_image = "io.read_image(path) -> uint8 tensor {height, width, 3}\n"
+    .. "JPEG or PNG. Grey becomes RGB, alpha is dropped. A damaged file is refused.",
+  decode_image = "io.decode_image(bytes, name) -> uint8 tensor {height, width, 3}\n"
+    .. "The name is for messages and may be left out.",
+  write_png = "io.write_png(path, image)\nimage: uint8 {height, width, 3}.",
+  encode_png = "io.encode_png(image) -> string\nThe bytes of a PNG file.",
+  resize = "io.resize(image, height, width) -> image\n"
+    .. "A triangle filter that averages when it reduces: the bytes of Pillow's BILINEAR.",
+  read_file = "io.read_file(path, most = 1 GiB) -> string\nLarger files are refused.",
+  write_file = "io.write_file(path, string)\nReplaces the file in one step.",
+  sweep = "io.sweep(folder) -> n\n"
+    .. "Removes the temporary files of programs that were killed while they wrote.",
+  make_folder = "io.make_folder(path)\nWith those above it; fine when it is there.",
+  list_folder = "io.list_folder(path) -> sorted names",
+  stat = "io.stat(path) -> {kind, size, modified} or nil\n"
+    .. "kind: \"file\", \"folder\" or \"other\"; bytes; seconds since 1970.",
+  sha1 = "io.sha1(string) -> 40 hexadecimal digits",
+  check_sha1 = "io.check_sha1(path, sum, size)\n"
+    .. "An error with both sums when the file has another one, or another size if that is given.",
+  fetch = "io.fetch{url, path, size, sha1, progress}\n"
+    .. "Downloads, going on where an earlier try ended, checks size and sum where they are\n"
+    .. "given, then puts the file in place. progress(done, total) is called some times a second;\n"
+    .. "when it returns false the download stops, with an error.",
+  extract = "io.extract(archive, folder, most = 4 GiB) -> n\n"
+    .. "Unpacks .tar or .tar.gz, nothing outside the folder; gives the number of files.",
+}
+
+--- require "convlua.core.data".<name>
+bound.data = {
+  cifar10 = "data.cifar10{path, ...} -> images, labels\n"
+    .. "Binary batches of CIFAR-10: uint8 {n, 32, 32, 3} and int64 {n} of 1..10.",
+  shapes10 = "data.shapes10{count, seed = 0, first = 1} -> images, labels\n"
+    .. "Drawn figures of ten classes: uint8 {count, 32, 32, 3} and int64 {count} of 1..10. A\n"
+    .. "sample depends on the seed and its number alone.",
+  loader = "data.loader{items, labels, batch_size, ...} -> loader\n"
+    .. "items {count, ...}, uint8 (which become 0..1) or float32; labels int64 {count}. While the\n"
+    .. "loader lives nobody may write into them.\n"
+    .. "options: shuffle, drop_last (default false), seed (0), workers (1; 0: none), depth\n"
+    .. "(batches ahead; twice the workers), crop_padding (0), padding_mode (\"zero\" or\n"
+    .. "\"reflect\"), flip (false), cutout (0), mean, std (lists, a number for each channel)\n"
+    .. "l:start(epoch, batch = 1) puts it before a batch; l:next() -> x float32 {n, ...}, labels,\n"
+    .. "or nothing at the end; l:position() -> epoch, batch; #l and l:batches(); l:size();\n"
+    .. "l:close().\n"
+    .. "The batches are the same for any number of workers.",
+}
+
 return bound

@@ -37,6 +37,7 @@ bound.core = {
   threads = "threads() -> n; threads(n)\n"
     .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
   isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2 or avx512.",
+  layers = "layers() -> list\nThe descriptor of every layer of the core: name, doc, options, ...",
   ops = "ops() -> list\nThe descriptor of every op: name, doc, options, samples, rejects, ...",
 }
 

@@ -70,7 +70,7 @@ ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o))
 CORE_O   := $(CORE_C:core/%.c=$(BUILD)/%.o) $(OP_O) $(ISA_O)
 BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
 MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,$(wildcard core/main.c core/cli/*.c))
-LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h
+LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h $(GEN)/optim_list.h
 
 all: $(if $(MAIN_O),$(CONVLUA)) $(BUILD)/convlua.so
 
@@ -128,6 +128,10 @@ $(GEN)/layer_list.h: FORCE
 	@sed -n 's/^CVL_LAYER(\([A-Za-z0-9_]*\).*/X(\1)/p' $(sort $(wildcard core/layers/*.c)) \
 	  /dev/null | LC_ALL=C sort | { $(UPDATE); }
 
+$(GEN)/optim_list.h: FORCE
+	@sed -n 's/^CVL_OPTIM(\([A-Za-z0-9_]*\).*/X(\1)/p' $(sort $(wildcard core/optim/*.c)) \
+	  /dev/null | LC_ALL=C sort | { $(UPDATE); }
+
 $(GEN)/embedded.c: scripts/embed.sh $(EMBEDDED) FORCE
 	@sh scripts/embed.sh $(EMBEDDED) | { $(UPDATE); }
 
@@ -167,8 +171,8 @@ lint:
 
 # A descriptor ends with ");": only then clang-format leaves its layout alone.
 format:
-	perl -0pi -e 's/^(CVL_(?:OP|LAYER)(\((?:[^()"]|"(?:[^"\\]|\\.)*"|(?2))*\)))(?!;)/$$1;/mg' \
-	  $(wildcard core/ops/*.c core/layers/*.c)
+	perl -0pi -e 's/^(CVL_(?:OP|LAYER|OPTIM)(\((?:[^()"]|"(?:[^"\\]|\\.)*"|(?2))*\)))(?!;)/$$1;/mg' \
+	  $(wildcard core/ops/*.c core/layers/*.c core/optim/*.c)
 	clang-format -i $(FORMATTED)
 
 sanitize:

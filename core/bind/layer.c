@@ -193,17 +193,6 @@ static int64_t parameter_count(const cvl_layer *l) {
   return n;
 }
 
-/* 9280 -> "9,280" */
-static void push_grouped(lua_State *L, int64_t n) {
-  char digits[32], text[48], *p = text;
-  int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
-  for (int i = 0; i < length; i++) {
-    if (i > 0 && (length - i) % 3 == 0) *p++ = ',';
-    *p++ = digits[i];
-  }
-  lua_pushlstring(L, text, (size_t)(p - text));
-}
-
 static int text(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, CVL_LAYER_TYPE);
   if (h->l == NULL) {
@@ -215,7 +204,7 @@ static int text(lua_State *L) {
   lua_concat(L, 2);
   if (parameter_count(h->l) > 0) {
     lua_pushliteral(L, "  ");
-    push_grouped(L, parameter_count(h->l));
+    cvl_push_grouped(L, parameter_count(h->l));
     lua_pushliteral(L, " parameters");
     lua_concat(L, 4);
   }

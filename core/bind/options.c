@@ -1,5 +1,6 @@
 #include "bind/options.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void push_ints(lua_State *L, const int64_t *v, int n) {
@@ -197,4 +198,14 @@ void cvl_push_options_text(lua_State *L, const cvl_option *list, const void *opt
   }
   lua_pushliteral(L, "}");
   lua_concat(L, 2);
+}
+
+void cvl_push_grouped(lua_State *L, int64_t n) {
+  char digits[32], text[48], *p = text;
+  int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
+  for (int i = 0; i < length; i++) {
+    if (i > 0 && (length - i) % 3 == 0) *p++ = ',';
+    *p++ = digits[i];
+  }
+  lua_pushlstring(L, text, (size_t)(p - text));
 }

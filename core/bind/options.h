@@ -18,5 +18,7 @@ void cvl_push_options_text(lua_State *L, const cvl_option *list, const void *opt
                            uint64_t given);
 /* Which options the table at `index` names. */
 uint64_t cvl_options_given(lua_State *L, int index, const cvl_option *list);
+/* 9280 -> "9,280" */
+void cvl_push_grouped(lua_State *L, int64_t n);
 
 #endif

@@ -221,6 +221,36 @@ describe("commands", function()
   end)
 end)
 
+describe("convlua summary", function()
+  it("shows a model of a module", function()
+    local r = run { "summary", "models.lenet" }
+    assert.same({ "", 0 }, { r.err, r.status })
+    assert.matches("conv1 +Conv2D +28 x 28 x 6 +456", r.out)
+    assert.matches("\ntotal +.*62,006", r.out)
+  end)
+
+  it("takes a name, an input and options, and tells what else there is", function()
+    assert.matches("ResNet18 of models.resnet; there are ResNet, ResNet18, ResNet34,",
+      run({ "summary", "models.resnet" }).out)
+    assert.matches("\ntotal +.*21,797,672", run({
+      "summary", "models.resnet", "ResNet34", "--input=224x224x3", "class_count=1000",
+    }).out)
+  end)
+
+  it("refuses what makes no sense", function()
+    for message, arguments in pairs {
+      ["which module?"] = {},
+      ["--input must be sizes joined by x, got '32x'"] = { "models.lenet", "--input", "32x" },
+      ["models.lenet has no model 'LeNot'; it has: LeNet"] = { "models.lenet", "LeNot" },
+      ["unknown option '--outptu'"] = { "models.lenet", "--outptu" },
+    } do
+      local r = run { "summary", table.unpack(arguments) }
+      assert.equal(2, r.status)
+      assert.truthy(r.err:find(message, 1, true), r.err)
+    end
+  end)
+end)
+
 describe("the sources inside the program", function()
   it("are found by require from anywhere", function()
     local r = run({ "-e", "print(type(require 'convlua.pretty'))" }, { before = "cd / &&" })

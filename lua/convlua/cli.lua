@@ -27,7 +27,7 @@ options
 
 commands
   doctor           what was found: processor, libraries, devices, data sets
-  summary MODULE [NAME] [--input HxWxC]
+  summary MODULE [NAME] [--input HxWxC] [option=value ...]
                    layers, shapes and parameters of a model: convlua summary models.resnet ResNet18
   bench [...]      run scripts/bench.lua
 ]]

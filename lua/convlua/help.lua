@@ -219,6 +219,10 @@ local function about(value)
   local own = type(value) ~= "string" and metatable and rawget(metatable, "__doc")
   if type(own) == "string" then return own end
   if name then return join(header(env.sources()[name]), about_fields(value, "in it")) end
+  local init = type(value) == "table" and rawget(value, "init") -- a class of modules: nn.Module
+  if type(init) == "function" then
+    return join(about_function(init), about_fields(value, "fields and methods"))
+  end
   if type(value) == "table" and metatable and type(rawget(metatable, "__call")) == "function" and
     not rawget(metatable, "__tostring") then
     text = about_function(rawget(metatable, "__call"))

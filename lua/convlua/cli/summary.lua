@@ -1,5 +1,6 @@
 --- convlua summary MODULE [NAME] [--input HxWxC] [option=value ...]
--- Builds a model and shows its layers, shapes, parameters and multiply-adds.
+-- Builds a model and shows its layers, shapes, parameters and multiply-adds. Without NAME it is the
+-- smallest of those with a number in their names, else the first; without --input, 32x32x3.
 --   convlua summary models.resnet ResNet50 --input 224x224x3 class_count=1000
 
 local usage = "usage: convlua summary MODULE [NAME] [--input HxWxC] [option=value ...]"
@@ -8,9 +9,9 @@ local function wrong(message, ...)
   error({ usage = message:format(...) .. "\n" .. usage }, 0)
 end
 
---- "32x32x3" -> { 1, 32, 32, 3 }
+--- "32x32x3" -> { 32, 32, 3 }, one image without the batch
 local function shape(text)
-  local sizes = { 1 } -- the batch
+  local sizes = {}
   for part in (text .. "x"):gmatch "([^x]*)x" do
     local size = math.tointeger(tonumber(part))
     if not size or size < 1 then wrong("--input must be sizes joined by x, got '%s'", text) end
@@ -25,7 +26,7 @@ local function value_of(text)
 end
 
 local function parse(arguments)
-  local o = { input = { 1, 32, 32, 3 }, options = { class_count = 10 } }
+  local o = { input = { 32, 32, 3 }, options = { class_count = 10 } }
   local i = 1
   while arguments[i] do
     local word = arguments[i]
@@ -72,24 +73,36 @@ local function constructors(module)
   return list
 end
 
-return function(...)
-  local o = parse { ... }
+local function is_model(value)
+  return type(value) == "table" and getmetatable(value) ~= nil and callable(value.summary)
+end
+
+--- The model that the arguments mean, and the names of others in its module.
+local function build(o)
   local module = require(o.module)
-  local make, others = module, {}
-  if type(module) == "table" then
-    others = constructors(module)
-    if not o.name and #others == 0 and callable(module) then
-      others = {}
-    else
-      o.name = o.name or others[1]
-      make = o.name and module[o.name]
-      if not callable(make) then
-        wrong("%s has no model '%s'; it has %s", o.module, o.name or "", table.concat(others, ", "))
-      end
+  if is_model(module) then return module, {} end
+  local make, names = module, {}
+  if not callable(module) then
+    names = type(module) == "table" and constructors(module) or {}
+    local default = names[1]
+    for i = #names, 1, -1 do
+      if names[i]:find "%d" then default = names[i] end -- ResNet18 rather than the general ResNet
+    end
+    o.name = o.name or default
+    make = o.name and module[o.name]
+    if not callable(make) then
+      wrong("%s has no model '%s'; it has: %s", o.module, o.name or "", table.concat(names, ", "))
     end
   end
-  local model = make(o.options)
-  local text = model:summary(o.input)
-  if type(text) == "string" then print(text) end
-  if #others > 1 then print(("%s has %s."):format(o.module, table.concat(others, ", "))) end
+  return make(o.options), names
+end
+
+return function(...)
+  local o = parse { ... }
+  local model, names = build(o)
+  print(model:summary(o.input))
+  if #names > 1 then
+    local others = table.concat(names, ", ")
+    print(("\nThis was %s of %s; there are %s."):format(o.name, o.module, others))
+  end
 end

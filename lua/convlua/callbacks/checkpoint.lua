@@ -113,6 +113,6 @@ return function(path, o)
     end
   end
   o.with_state, o.state = o.state, Checkpoint.state
-  o.path, o.last, o.files, o.load_state = path, true, {}, Checkpoint.load_state
+  o.path, o.runs_last, o.files, o.load_state = path, true, {}, Checkpoint.load_state
   return handler.new("checkpoint " .. path, on, o)
 end

@@ -1,5 +1,5 @@
 --- A callback that answers some events, by name:
---   handler("noise", { epoch_end = function(self, loop) ... end }, { last = true, ... })
+--   handler("noise", { epoch_end = function(self, loop) ... end }, { runs_last = true, ... })
 -- The third table is the callback itself; handlers get it as `self`.
 
 local Handler = {}

@@ -44,15 +44,15 @@ function on.epoch_start(self)
 end
 
 function on.training_start(self, loop)
-  self.last, self.count = core.system.clock(), loop.batch_count
+  self.batch_start, self.count = core.system.clock(), loop.batch_count
 end
 
 function on.batch_end(self, loop)
   local now = core.system.clock()
   if loop.phase == "training" then
     self.images = self.images + loop.last_input:size(1)
-    self.seconds = self.seconds + now - self.last
-    self.last, self.done = now, loop.batch_index
+    self.seconds = self.seconds + now - self.batch_start
+    self.batch_start, self.done = now, loop.batch_index
   end
   if self.live and now - self.drawn >= self.interval then
     self.drawn = now

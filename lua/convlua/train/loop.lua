@@ -143,13 +143,13 @@ local function call(loop, callback, i, event)
   return answer
 end
 
---- Tells every callback; returns the widest cancel, or nil. Callbacks with a field `last`, which
+--- Tells every callback; returns the widest cancel, or nil. callbacks with a field `runs_last`, which
 -- save what the others do, come after the others.
 function Loop:emit(event)
   local widest
   for turn = 1, 2 do
     for i, callback in ipairs(self.callbacks) do
-      local last = type(callback) == "table" and callback.last or false
+      local last = type(callback) == "table" and callback.runs_last == true
       if last == (turn == 2) then
         local answer = call(self, callback, i, event)
         if answer and (not widest or answer.reach > widest.reach) then widest = answer end

@@ -6,10 +6,13 @@
 --     for x, labels in cifar.training.next, cifar.training do ... end
 --   end
 --
--- A data set is { training, validation, class_names, training_set, validation_set, name }: two
--- loaders (loader.lua), the names that labels stand for, and the tensors {items, labels} behind.
--- Images are {height, width, channels} float32, normalised; labels count from 1. Training drops a
--- last batch that is not full, validation keeps it.
+-- A data set is a table with
+--   training, validation          loaders (loader.lua); training drops a last batch that is not full
+--   training_whole                the training set in its own order, as it is, to measure on
+--   class_names                   the names that labels stand for
+--   training_set, validation_set  the tensors {items, labels} behind
+--   name, mean, std
+-- Images are {height, width, channels} float32, normalised; labels count from 1.
 
 local core = require "convlua.core"
 local files = require "convlua.data.files"
@@ -59,7 +62,10 @@ local function new_set(name, o, training, validation, class_names, normalize)
     training_set = training,
     validation_set = validation,
     class_names = class_names,
+    mean = normalize.mean,
+    std = normalize.std,
     training = loader(training, { shuffle = o.shuffle ~= false, drop_last = true, augment = augment }),
+    training_whole = loader(training, {}),
     validation = loader(validation, {}),
   }
 end

@@ -140,8 +140,8 @@ local function string_at(text, at) -- `at`: behind the opening quote
 end
 
 local function number_at(text, at)
-  local whole = text:match("^-?0", at)
-  if not whole or text:find("^-?0%d", at) then whole = text:match("^-?[1-9]%d*", at) end
+  if text:find("^-?0%d", at) then fail(text, at, "malformed number") end
+  local whole = text:match("^-?0", at) or text:match("^-?[1-9]%d*", at)
   if not whole then fail(text, at, "value expected") end
   local stop = at + #whole
   local rest = text:match("^%.%d+", stop) or ""

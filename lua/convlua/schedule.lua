@@ -12,7 +12,7 @@ local schedule = {}
 local function check(who, o, names)
   if type(o) ~= "table" then error(("%s: a table of options expected, got %s"):format(who, type(o)), 3) end
   for key in pairs(o) do
-    if type(key) == "string" and not names[key] then
+    if type(key) == "string" and names[key] == nil then
       local known = {}
       for name in pairs(names) do known[#known + 1] = name end
       table.sort(known)

@@ -1,0 +1,131 @@
+--- What scripts/train_cifar.lua can be told, and what it does when it is not told: the recipes.
+--
+--   book   ResNet18 as in the chapter on convolutional networks: 7x7/2 stem on 32 x 32, SGD 0.1 with
+--          momentum 0.9 at a constant rate, batches of 128, no augmentation, 25 epochs
+--   lenet  its LeNet: SGD at a constant rate, 5 epochs
+--   cifar  ResNet18 with the 3x3 stem and what a short run takes: one-cycle rate, Nesterov momentum,
+--          decay of the weights of convolutions and dense layers alone, label smoothing
+
+local data = require "convlua.data"
+local optim = require "convlua.optim"
+local run = require "convlua.run"
+local schedule = require "convlua.schedule"
+
+local recipes = {}
+
+local model_names = { "lenet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" }
+
+recipes.options = {
+  usage = "train_cifar.lua [options]",
+  about = "Trains an image classifier on CIFAR-10; without options, the book's ResNet18.",
+  { "preset", { "book", "lenet", "cifar" }, help = "values for what is not given" },
+  { "model", model_names, help = "what to train" },
+  { "stem", { "imagenet", "cifar" }, help = "first layers of a ResNet: 7x7/2 and pooling, or 3x3" },
+  { "epochs", "integer", min = 0, help = "passes over the training set" },
+  { "batch-size", "integer", min = 1, help = "images in a step" },
+  { "optimizer", { "sgd", "adam", "adamw" }, help = "how weights are updated" },
+  { "lr", "number", min = 0, help = "learning rate; of one-cycle the peak" },
+  { "momentum", "number", min = 0, max = 1, help = "of sgd" },
+  { "nesterov", "flag", help = "Nesterov's momentum" },
+  { "weight-decay", "number", min = 0, help = "of the weights of convolutions and dense layers" },
+  { "label-smoothing", "number", min = 0, max = 1, help = "share given to all classes alike" },
+  { "schedule", { "constant", "one-cycle", "cosine", "step" }, help = "the rate over time" },
+  { "augment", "flag", help = "random crop with 4 pixels around, and flip" },
+  { "data", "string", value = "PATH", help = "folder with cifar-10-batches-bin, or shapes10" },
+  { "download", "flag", default = true, help = "fetch the data when it is nowhere; --no-download" },
+  { "train-count", "integer", min = 1, help = "only the first N training images" },
+  { "workers", "integer", min = 0, max = 64, default = 1, help = "threads that prepare batches" },
+  { "out", "string", value = "PATH", help = "folder of the run (runs/MODEL-TIME)" },
+  { "resume", "string", value = "PATH", help = "folder of a run to go on with" },
+  { "seed", "integer", default = 1, help = "of weights, order and augmentation" },
+  { "threads", "integer", min = 1, max = 256, help = "of the CPU kernels (all cores)" },
+  { "device", "string", help = "cpu, cuda, cuda:1, ..." },
+}
+
+local presets = {
+  book = { model = "resnet18", stem = "imagenet", epochs = 25, batch_size = 128, optimizer = "sgd",
+    lr = 0.1, momentum = 0.9, nesterov = false, weight_decay = 0.0, label_smoothing = 0.0,
+    schedule = "constant", augment = false },
+  lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.1, momentum = 0.0,
+    nesterov = false, weight_decay = 0.0, label_smoothing = 0.0, schedule = "constant", augment = false },
+  cifar = { model = "resnet18", stem = "cifar", epochs = 6, batch_size = 128, optimizer = "sgd",
+    lr = 0.2, momentum = 0.9, nesterov = true, weight_decay = 5e-4, label_smoothing = 0.1,
+    schedule = "one-cycle", augment = true },
+}
+
+--- Fills in what was not given, from the preset that was, or the one that fits.
+function recipes.complete(o)
+  local name = o.preset or o.model == "lenet" and "lenet" or o.stem == "cifar" and "cifar" or "book"
+  o.preset = name
+  for key, value in pairs(presets[name]) do
+    if o[key] == nil then o[key] = value end
+  end
+  if o.optimizer ~= "sgd" and not o.given.lr and o.lr == presets[name].lr then o.lr = 1e-3 end
+end
+
+local function cifar10(o, common)
+  common.root, common.download = o.data, o.download
+  return data.CIFAR10(common)
+end
+
+--- CIFAR-10, or, when it is neither here nor to be had, Shapes10, and that is said aloud.
+function recipes.data(o)
+  local common = { batch_size = o.batch_size, augment = o.augment, seed = o.seed, workers = o.workers,
+    training_count = o.train_count }
+  if o.data == "shapes10" then return data.Shapes10(common) end
+  local ok, result = pcall(cifar10, o, common)
+  if ok then return result end
+  if o.data then error(result, 0) end
+  run.box("NO CIFAR-10: training on Shapes10 instead, drawn figures in ten classes.",
+    "The numbers of this run say nothing about CIFAR-10.", "", tostring(result))
+  common.root, common.download = nil, nil
+  return data.Shapes10(common)
+end
+
+--- The options of the model's constructor.
+function recipes.model_options(o, set)
+  local m = { class_count = #set.class_names }
+  if o.model ~= "lenet" then
+    m.stem = o.stem
+    if o.preset == "book" then m.preset = "book" end
+  end
+  return m
+end
+
+--- Weights of convolutions and dense layers: everything with two axes or more.
+local function decays(_, parameter)
+  return parameter.ndim >= 2
+end
+
+function recipes.optimizer(o, model)
+  if o.optimizer == "sgd" then
+    return optim.SGD(model, { learning_rate = o.lr, momentum = o.momentum, nesterov = o.nesterov,
+      weight_decay = o.weight_decay, decays = decays })
+  end
+  local make = o.optimizer == "adam" and optim.Adam or optim.AdamW
+  return make(model, { learning_rate = o.lr, weight_decay = o.weight_decay, decays = decays })
+end
+
+function recipes.schedule(o)
+  if o.schedule == "one-cycle" then
+    return schedule.one_cycle { start = o.lr * 0.15, peak = o.lr, finish = 0, rise = 0.3 }
+  elseif o.schedule == "cosine" then
+    return schedule.cosine { start = o.lr }
+  elseif o.schedule == "step" then
+    return schedule.multi_step { start = o.lr, at = { 0.5, 0.75 } }
+  end
+  return schedule.constant(o.lr)
+end
+
+--- What options.json holds: the options, and what is needed to use the weights.
+function recipes.record(o, set, model_options)
+  local r = { model_options = model_options, data_set = set.name, class_names = set.class_names,
+    mean = set.mean, std = set.std, image_size = { 32, 32 } }
+  for _, option in ipairs(recipes.options) do
+    local name = option[1]:gsub("-", "_")
+    if name ~= "resume" and name ~= "out" then r[name] = o[name] end
+  end
+  return r
+end
+
+return recipes

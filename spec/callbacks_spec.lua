@@ -1,0 +1,211 @@
+-- The built-in callbacks, each with a loop whose numbers are known.
+
+local convlua = require "convlua"
+local core = require "convlua.core"
+local json = require "convlua.json"
+local toy = require "spec.support.toy"
+
+local train = convlua.train
+
+local folder
+
+before_each(function()
+  folder = os.tmpname()
+  os.remove(folder)
+  core.io.make_folder(folder)
+end)
+
+after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
+
+local function read(name) return core.io.read_file(folder .. "/" .. name) end
+
+local function lines(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
+-- Trains the toy for some epochs of two batches with the callbacks given.
+local function fit(callbacks, epochs, more)
+  local model = toy.model(0)
+  local loop = train.Loop{ training = toy.batches(2), validation = toy.batches(2),
+    optimizer = toy.optimizer(model), loss = toy.loss, metrics = more and more.metrics,
+    non_finite = more and more.non_finite, callbacks = callbacks }
+  if more and more.training then loop.training = more.training end
+  return loop, model, loop:fit(model, { epochs = epochs or 2 })
+end
+
+-- A callback that overwrites a metric at epoch_end with the values given, epoch by epoch.
+local function pretend(metric, values)
+  return function(loop, event)
+    if event == "epoch_end" then loop.last_stats[metric] = values[loop.epoch_index] end
+  end
+end
+
+-- A stand-in for a file.
+local function sink()
+  local parts = {}
+  return { write = function(_, ...) parts[#parts + 1] = table.concat { ... } end,
+    flush = function() end, text = function() return table.concat(parts) end }
+end
+
+describe("train.progress", function()
+  it("writes one line per epoch where there is no terminal", function()
+    local out = sink()
+    fit({ train.progress { file = out } })
+    local text = lines(out.text())
+    assert.equal(2, #text)
+    assert.matches("^epoch 1/2  2/2 %[==========%] %d+ s · %d+ img/s · loss %d%.%d%d%d%d · val_loss %d%.%d%d%d%d$", text[1])
+  end)
+
+  it("redraws one line on a terminal", function()
+    local out = sink()
+    fit({ train.progress { file = out, live = true, interval = 0 } }, 1)
+    local text = out.text()
+    assert.equal(1, select(2, text:gsub("\n", "")))
+    assert.matches("1/2 %[=====>    %]", text)
+    assert.is_true(select(2, text:gsub("\r", "")) >= 3)
+  end)
+end)
+
+describe("train.checkpoint", function()
+  it("writes the weights, and tells of it", function()
+    local saved = {}
+    local loop, model = fit { train.checkpoint(folder .. "/w.npz"), function(l, event)
+      if event == "checkpoint_saved" then saved[#saved + 1] = l.checkpoint_path end
+    end }
+    assert.same({ folder .. "/w.npz", folder .. "/w.npz" }, saved)
+    assert.close(model:value(), core.io.load_npz(loop.checkpoint_path).w:item(), 0)
+  end)
+
+  it("with `best` writes only what is better", function()
+    local saved = {}
+    fit({ pretend("val_accuracy", { 0.3, 0.5, 0.4, 0.6 }),
+      train.checkpoint(folder .. "/w.npz", { best = "val_accuracy" }), function(l, event)
+        if event == "checkpoint_saved" then saved[#saved + 1] = l.epoch_index end
+      end }, 4)
+    assert.same({ 1, 2, 4 }, saved)
+  end)
+
+  it("with `keep` leaves the last ones, named by epoch", function()
+    fit({ train.checkpoint(folder .. "/w.npz", { keep = 2 }) }, 5)
+    assert.same({ "w-0004.npz", "w-0005.npz" }, core.io.list_folder(folder))
+  end)
+
+  it("with `steps` writes in the middle of an epoch", function()
+    local at = {}
+    fit({ train.checkpoint(folder .. "/w.npz", { steps = 3, every = 100 }), function(l, event)
+      if event == "checkpoint_saved" then at[#at + 1] = l.step_count end
+    end }, 3)
+    assert.same({ 3, 6, 6 }, at) -- the last at the end of the fit
+  end)
+
+  it("names a metric that is not there, and those that are", function()
+    assert.raises_like(function() fit { train.checkpoint(folder .. "/w.npz", { best = "val_acc" }) } end,
+      "there is no metric 'val_acc' at the end of epoch 1; there are loss, val_loss")
+  end)
+
+  it("stops on an error only when told to", function()
+    local bad = folder .. "/file/w.npz"
+    core.io.write_file(folder .. "/file", "")
+    assert.raises_like(function() fit { train.checkpoint(bad) } end, "file")
+    assert.raises_like(function() train.checkpoint("w", { on_error = "cry" }) end, "'warn' or 'stop'")
+    assert.raises_like(function() train.checkpoint("w", { keep = 0 }) end, "keep must be a positive integer, got 0")
+    assert.raises_like(function() train.checkpoint("w", { kep = 1 }) end, "unknown option 'kep'")
+  end)
+end)
+
+describe("train.jsonl_logger", function()
+  it("writes a flat object per epoch, or per so many steps as well", function()
+    local loop = fit { train.jsonl_logger(folder .. "/m.jsonl", { steps = 2 }) }
+    local objects = {}
+    for i, line in ipairs(lines(read "m.jsonl")) do objects[i] = json.decode(line) end
+    assert.equal(4, #objects)
+    assert.same({ "step", "epoch", "step", "epoch" },
+      { objects[1].event, objects[2].event, objects[3].event, objects[4].event })
+    assert.equal(loop.history[2].val_loss, objects[4].val_loss)
+    assert.equal(4, objects[4].step)
+    assert.equal(0.1, objects[4].learning_rate)
+  end)
+
+  it("goes on when the disk is full", function()
+    local loop, _, outcome = fit({ train.jsonl_logger "/dev/full" }, 2)
+    assert.equal("finished", outcome)
+    assert.equal(2, #loop.history)
+  end)
+end)
+
+describe("train.csv_logger", function()
+  it("writes a head and a row per epoch", function()
+    local loop = fit { train.csv_logger(folder .. "/m.csv") }
+    local text = lines(read "m.csv")
+    assert.equal("epoch,step,learning_rate,loss,val_loss", text[1])
+    assert.equal(("2,4,0.1,%.9g,%.9g"):format(loop.history[2].loss, loop.history[2].val_loss), text[3])
+  end)
+end)
+
+describe("train.lr_schedule", function()
+  it("sets the rate before every update", function()
+    local seen = {}
+    fit({ train.lr_schedule(function(step, steps) return (step + 1) / steps end), function(loop, event)
+      if event == "update_start" then seen[#seen + 1] = loop.optimizer.learning_rate end
+    end }, 2)
+    assert.close({ 0.25, 0.5, 0.75, 1 }, seen)
+  end)
+
+  it("wants a number from its function", function()
+    assert.raises_like(function() fit { train.lr_schedule(function() return "x" end) } end,
+      "the schedule gave x for step 0 of 4: a number expected")
+    assert.raises_like(function() train.lr_schedule(0.1) end, "function (step, steps) expected, got number")
+  end)
+end)
+
+describe("train.early_stopping", function()
+  it("ends the fit when the metric has not got better for `patience` epochs", function()
+    local stopper = train.early_stopping { metric = "val_accuracy", patience = 2 }
+    local loop, _, outcome = fit({ pretend("val_accuracy", { 0.3, 0.5, 0.5, 0.4, 0.9 }), stopper }, 5)
+    assert.equal("cancelled", outcome)
+    assert.equal(4, #loop.history)
+    assert.same({ 0.5, 2 }, { stopper.best, stopper.best_epoch })
+  end)
+
+  it("knows that losses get better by falling, and by how much they must", function()
+    local loop = fit({ pretend("val_loss", { 1, 0.95, 0.91, 0.5 }),
+      train.early_stopping { patience = 2, min_delta = 0.1 } }, 4)
+    assert.equal(3, #loop.history)
+  end)
+end)
+
+describe("train.plot", function()
+  it("draws the curves after every epoch", function()
+    fit { train.plot(folder .. "/c.svg", folder .. "/c.png") }
+    assert.matches("^<%?xml", read "c.svg")
+    assert.equal("\137PNG\r\n\26\n", read("c.png"):sub(1, 8))
+    assert.raises_like(function() train.plot "c.gif" end, "paths that end in .svg or .png expected")
+  end)
+end)
+
+describe("train.nan_guard", function()
+  it("gives up when too many batches in a row are not finite", function()
+    local bad = {}
+    for i = 1, 4 do bad[i] = { convlua.tensor { 0 / 0 }, convlua.tensor { 1 } } end
+    local guard = train.nan_guard { limit = 3 }
+    local stderr = io.stderr
+    io.stderr = { write = function() end }
+    local ok, problem = pcall(fit, { guard }, 1, { non_finite = "skip", training = bad })
+    io.stderr = stderr
+    assert.is_false(ok)
+    assert.matches("3 batches in a row were not finite", problem)
+    assert.equal(3, guard.total)
+  end)
+end)
+
+describe("train.ema", function()
+  it("puts the average of the weights into validation and the final model", function()
+    local raw = {}
+    local _, model = fit({ train.ema { decay = 0.5 }, function(loop, event)
+      if event == "batch_end" and loop.phase == "training" then raw[#raw + 1] = loop.model:value() end
+    end }, 1)
+    assert.close(0.5 * (0.5 * 0 + 0.5 * raw[1]) + 0.5 * raw[2], model:value(), 1e-6)
+  end)
+end)

@@ -94,7 +94,7 @@ static void clear(const cvl_gemm *g) {
 
 /* The job without its piece of B. */
 static job plan(const cvl_gemm *g) {
-  job j = {.g = g, .tile = cvl_tile_used(), .by_columns = g->a_row == 1 && g->a_col != 1};
+  job j = {.g = g, .tile = cvl_tile_used(g->N), .by_columns = g->a_row == 1 && g->a_col != 1};
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
   j.row_blocks = ceil_div(g->M, j.block_m);
   return j;

@@ -266,7 +266,7 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
   int rc = -1;
   if (j->images * j->columns * j->target_size[0] * j->target_size[1] * j->target_size[2] == 0)
     return 0;
-  j->tile = cvl_tile_used();
+  j->tile = cvl_tile_used(j->columns);
   for (int d = 0; d < 3; d++) {
     j->filter[d] = p->filter[d];
     if (plan_axis(&j->axis[d], p, d, backward, e) != 0) goto done;

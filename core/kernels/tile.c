@@ -4,18 +4,14 @@
 
 #include "kernels/isa.h"
 
-const cvl_tile *cvl_tile_used(void) {
+const cvl_tile *cvl_tile_used(int64_t columns) {
+  const cvl_tile *tile = cvl_tile_baseline;
 #if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return &cvl_tile_avx512;
-  case CVL_ISA_AVX2:
-    return &cvl_tile_avx2;
-  default:
-    break;
-  }
+  cvl_isa isa = cvl_isa_used();
+  if (isa == CVL_ISA_AVX512) tile = cvl_tile_avx512;
+  if (isa == CVL_ISA_AVX2) tile = cvl_tile_avx2;
 #endif
-  return &cvl_tile_baseline;
+  return columns <= tile[1].nr ? &tile[1] : &tile[0];
 }
 
 /* A tile that sticks out of C is made aside, and the part that counts is copied or added. */

@@ -49,8 +49,9 @@ typedef struct cvl_tile {
   cvl_tile_kernel *kernel[CVL_LAYOUTS];
 } cvl_tile;
 
-extern const cvl_tile cvl_tile_baseline, cvl_tile_avx2, cvl_tile_avx512;
-const cvl_tile *cvl_tile_used(void);
+/* For each ISA a wide one, and a narrow one for matrices of few columns. */
+extern const cvl_tile cvl_tile_baseline[2], cvl_tile_avx2[2], cvl_tile_avx512[2];
+const cvl_tile *cvl_tile_used(int64_t columns);
 
 /*
 ** A block of C, {rows, columns}, row i at row[i], from one block of A and packed panels of B.

@@ -4,58 +4,64 @@
 #include "kernels/vector.h"
 
 /* Accumulators, one row of B and one broadcast must fit the registers: 16 of them, 32 with AVX-512. */
-enum { ROWS = LANES == 16 ? 12 : 6, COLUMNS = 2 * LANES };
+enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12 };
 
-/* Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1 and both are constants. */
+/* {rows, vectors * LANES}. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1. All
+** four are constants where this is called. */
 INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool add,
-                 const float *first, const int across, const int along) {
-  vec c[ROWS][2];
-  if (add) {
+                 const float *first, const int rows, const int vectors, const int across,
+                 const int along) {
+  vec c[12][2];
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++) {
-      c[i][0] = load(row[i]);
-      c[i][1] = load(row[i] + LANES);
-    }
-  } else {
-    vec first0 = first != NULL ? load(first) : (vec){0},
-        first1 = first != NULL ? load(first + LANES) : (vec){0};
-#pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++) {
-      c[i][0] = first0;
-      c[i][1] = first1;
-    }
-  }
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++)
+      c[i][v] = add ? load(row[i] + v * LANES) : first != NULL ? load(first + v * LANES) : (vec){0};
   for (int q = 0; q < stretches; q++) {
     const float *a = s[q].a, *b = s[q].b;
     for (int64_t k = s[q].count; k > 0; k--) {
-      vec b0 = load(b), b1 = load(b + LANES);
+      vec b0 = load(b), b1 = vectors > 1 ? load(b + LANES) : b0;
 #pragma GCC unroll 12
-      for (int i = 0; i < ROWS; i++) {
+      for (int i = 0; i < rows; i++) {
         vec x = splat(a[i * across]);
         c[i][0] += x * b0;
-        c[i][1] += x * b1;
+        if (vectors > 1) c[i][1] += x * b1;
       }
-      b += COLUMNS;
+      b += vectors * LANES;
       a += along;
     }
   }
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS; i++) {
-    store(row[i], c[i][0]);
-    store(row[i] + LANES, c[i][1]);
-  }
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) store(row[i] + v * LANES, c[i][v]);
 }
 
-#define KERNEL(name, across, along)                                                  \
+#define KERNEL(name, rows, vectors, across, along)                                   \
   static void name(const cvl_stretch *s, int stretches, float *const *row, bool add, \
                    const float *first) {                                             \
-    tile(s, stretches, row, add, first, across, along);                              \
+    if (add)                                                                         \
+      tile(s, stretches, row, true, NULL, rows, vectors, across, along);             \
+    else if (first != NULL)                                                          \
+      tile(s, stretches, row, false, first, rows, vectors, across, along);           \
+    else                                                                             \
+      tile(s, stretches, row, false, NULL, rows, vectors, across, along);            \
   }
 
-KERNEL(by_rows, CVL_BLOCK_ROW, 1)
-KERNEL(by_columns, 1, CVL_BLOCK_ROW)
-KERNEL(chunk_by_rows, CVL_CHUNK, 1)
-KERNEL(chunk_by_columns, 1, CVL_CHUNK)
+KERNEL(wide_by_rows, WIDE_ROWS, 2, CVL_BLOCK_ROW, 1)
+KERNEL(wide_by_columns, WIDE_ROWS, 2, 1, CVL_BLOCK_ROW)
+KERNEL(wide_chunk_by_rows, WIDE_ROWS, 2, CVL_CHUNK, 1)
+KERNEL(wide_chunk_by_columns, WIDE_ROWS, 2, 1, CVL_CHUNK)
+KERNEL(narrow_by_rows, NARROW_ROWS, 1, CVL_BLOCK_ROW, 1)
+KERNEL(narrow_by_columns, NARROW_ROWS, 1, 1, CVL_BLOCK_ROW)
+KERNEL(narrow_chunk_by_rows, NARROW_ROWS, 1, CVL_CHUNK, 1)
+KERNEL(narrow_chunk_by_columns, NARROW_ROWS, 1, 1, CVL_CHUNK)
 
-const cvl_tile CVL_ISA_NAME(cvl_tile) = {
-    ROWS, COLUMNS, {by_rows, by_columns, chunk_by_rows, chunk_by_columns}};
+const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = {
+    {WIDE_ROWS,
+     2 * LANES,
+     {wide_by_rows, wide_by_columns, wide_chunk_by_rows, wide_chunk_by_columns}},
+    {NARROW_ROWS,
+     LANES,
+     {narrow_by_rows, narrow_by_columns, narrow_chunk_by_rows, narrow_chunk_by_columns}},
+};

@@ -244,7 +244,7 @@ static int run_groups(job *j, cvl_err *e) {
 static int run(job *j, int64_t images, cvl_err *e) {
   bool few;
   int rc;
-  j->tile = cvl_tile_used();
+  j->tile = cvl_tile_used(j->target.C);
   j->planes = j->winograd->places * j->winograd->places;
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->source.step = j->winograd->step;

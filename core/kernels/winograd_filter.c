@@ -96,7 +96,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .x = x,
            .gy = gy,
            .gw = gw,
-           .tile = cvl_tile_used(),
+           .tile = cvl_tile_used(p->K),
            .winograd = cvl_winograd_used(p->stride[1], false)};
   int64_t nr = j.tile->nr, widest = max(p->C, p->K);
   int rc = -1;

@@ -5,13 +5,11 @@
 **   replicate  the edge again                 a 1 2 3  ->  1 1 1 2 3 3
 */
 /* CVL_EVERY_DTYPE */
+#include "ops/pad.h"
+
 #include "ops/slice.h"
 
-typedef struct {
-  cvl_padding pads;
-  int mode;
-  double value;
-} pad_options;
+typedef cvl_pad_options pad_options;
 
 enum { CONSTANT, REFLECT, REPLICATE };
 
@@ -20,7 +18,8 @@ enum { CONSTANT, REFLECT, REPLICATE };
 
 static int pad_constant(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const pad_options *o = a->options;
-  cvl_tensor middle = {.dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
+  cvl_tensor middle = {
+      .dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
   memcpy(middle.stride, y->stride, sizeof middle.stride);
   for (int i = 0; i < y->shape.ndim; i++) middle.offset += o->pads.before[i] * y->stride[i];
   if (o->value == 0)
@@ -41,20 +40,22 @@ static int check(const cvl_args *a, cvl_shape *y, cvl_err *e) {
   const cvl_shape *x = &a->in[0]->shape;
   char text[CVL_SHAPE_TEXT];
   if (o->pads.n != x->ndim)
-    return cvl_fail(e, CVL_ESHAPE, 0, "one pair {before, after} for each of the %d axes of %s expected, got %d", x->ndim,
-                    cvl_shape_text(x, text), o->pads.n);
+    return cvl_fail(e, CVL_ESHAPE, 0,
+                    "one pair {before, after} for each of the %d axes of %s expected, got %d",
+                    x->ndim, cvl_shape_text(x, text), o->pads.n);
   *y = *x;
   for (int i = 0; i < x->ndim; i++) {
     int64_t more = o->pads.before[i] > o->pads.after[i] ? o->pads.before[i] : o->pads.after[i];
     int64_t most = o->mode == REFLECT ? x->dim[i] - 1 : x->dim[i] > 0 ? INT64_MAX : 0;
     if (o->mode != CONSTANT && more > (most > 0 ? most : 0))
-      return cvl_fail(e, CVL_ESHAPE, 0, "axis %d has %lld elements: too few for padding {%lld, %lld} in mode %s", i + 1,
-                      (long long)x->dim[i], (long long)o->pads.before[i], (long long)o->pads.after[i],
-                      o->mode == REFLECT ? "reflect" : "replicate");
+      return cvl_fail(e, CVL_ESHAPE, 0,
+                      "axis %d has %lld elements: too few for padding {%lld, %lld} in mode %s",
+                      i + 1, (long long)x->dim[i], (long long)o->pads.before[i],
+                      (long long)o->pads.after[i], o->mode == REFLECT ? "reflect" : "replicate");
     if (__builtin_add_overflow(y->dim[i], o->pads.before[i], &y->dim[i]) ||
         __builtin_add_overflow(y->dim[i], o->pads.after[i], &y->dim[i]))
-      return cvl_fail(e, CVL_ESHAPE, 0, "padding {%lld, %lld} is larger than any memory", (long long)o->pads.before[i],
-                      (long long)o->pads.after[i]);
+      return cvl_fail(e, CVL_ESHAPE, 0, "padding {%lld, %lld} is larger than any memory",
+                      (long long)o->pads.before[i], (long long)o->pads.after[i]);
   }
   return 0;
 }
@@ -66,17 +67,19 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
   const cvl_shape *x = &a->in[i]->shape;
   (void)y;
   for (int d = 0; d < x->ndim; d++)
-    if (o->pads.before[d] + o->pads.after[d] > 0) gy = cvl_slice(s, gy, d, o->pads.before[d], x->dim[d], 1);
+    if (o->pads.before[d] + o->pads.after[d] > 0)
+      gy = cvl_slice(s, gy, d, o->pads.before[d], x->dim[d], 1);
   return gy;
 }
 
 static const char *const modes[] = {"constant", "reflect", "replicate", NULL};
 
-#define OPTIONS                                                                                              \
-  CVL_OPTIONS(pad_options,                                                                                   \
-    CVL_PAIRS(pad_options, pads, "{{before, after}, ...}, one pair per axis"),                               \
-    CVL_CHOICE(pad_options, mode, CONSTANT, modes, "\"constant\", \"reflect\" (without the edge) or \"replicate\" (the edge)"), \
-    CVL_NUMBER(pad_options, value, 0, CVL_ANY, "what is put there in mode constant"))
+#define OPTIONS                                                                               \
+  CVL_OPTIONS(                                                                                \
+      pad_options, CVL_PAIRS(pad_options, pads, "{{before, after}, ...}, one pair per axis"), \
+      CVL_CHOICE(pad_options, mode, CONSTANT, modes,                                          \
+                 "\"constant\", \"reflect\" (without the edge) or \"replicate\" (the edge)"), \
+      CVL_NUMBER(pad_options, value, 0, CVL_ANY, "what is put there in mode constant"))
 
 CVL_OP(pad_constant,
   .doc = "pad_constant(x, pads, {value = 0}) -> y\npad in mode constant.",
@@ -85,7 +88,8 @@ CVL_OP(pad_constant,
 
 /* Which element of an axis stands at each position of the padded one. */
 static cvl_tensor *sources(cvl_scope *s, const cvl_tensor *x, int axis, const pad_options *o) {
-  int64_t n = x->shape.dim[axis], before = o->pads.before[axis], size = n + before + o->pads.after[axis];
+  int64_t n = x->shape.dim[axis], before = o->pads.before[axis],
+          size = n + before + o->pads.after[axis];
   cvl_shape shape = {1, {size}};
   cvl_tensor *p = cvl_tensor_new(&shape, CVL_I64, NULL, s->e), *there;
   if (p == NULL) return NULL;
@@ -105,10 +109,13 @@ static cvl_tensor *pad(cvl_scope *s, const cvl_args *a) {
   const pad_options *o = a->options;
   cvl_tensor *y = a->in[0];
   cvl_shape padded;
-  if (check(a, &padded, s->e) != 0 || cvl_shape_check(&padded, (int64_t)cvl_dtype_size(y->dtype), s->e) != 0) return NULL;
+  if (check(a, &padded, s->e) != 0 ||
+      cvl_shape_check(&padded, (int64_t)cvl_dtype_size(y->dtype), s->e) != 0)
+    return NULL;
   if (o->mode == CONSTANT) return cvl_call(s, &cvl_op_pad_constant, o, 1, y);
   for (int d = 0; y != NULL && d < padded.ndim; d++)
-    if (o->pads.before[d] + o->pads.after[d] > 0) y = cvl_index_select(s, y, sources(s, y, d, o), d);
+    if (o->pads.before[d] + o->pads.after[d] > 0)
+      y = cvl_index_select(s, y, sources(s, y, d, o), d);
   return y;
 }
 

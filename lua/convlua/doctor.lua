@@ -68,30 +68,14 @@ local function terminal()
   return ("%s, %d columns"):format(lines, edit.columns())
 end
 
--- Data sets: what one file of each is called.
-local sets = {
-  { "CIFAR-10", "cifar-10-batches-bin/data_batch_1.bin" },
-  { "CIFAR-100", "cifar-100-binary/train.bin" },
-  { "MNIST", "mnist/train-images-idx3-ubyte" },
-}
-
---- The folders that data are looked for in, in order.
-local function data_folders()
-  local home = os.getenv "HOME"
-  local cache = os.getenv "XDG_CACHE_HOME" or home and home .. "/.cache"
-  local list = { "./data", "../shared/data" }
-  if os.getenv "CONVLUA_DATA" then table.insert(list, 1, (os.getenv "CONVLUA_DATA")) end
-  if cache then list[#list + 1] = cache .. "/convlua" end
-  return list
-end
-
-local function find_set(file)
-  local folders = data_folders()
-  for _, folder in ipairs(folders) do
-    local path = folder .. "/" .. file
-    if exists(path) then return "in " .. path:match "^(.*)/" end
+--- Where CIFAR-10 is, or where it was looked for.
+local function cifar10()
+  local places = require "convlua.data.files".places()
+  for _, place in ipairs(places) do
+    local folder = place .. "/cifar-10-batches-bin"
+    if exists(folder .. "/data_batch_1.bin") then return folder end
   end
-  return "not in " .. table.concat(folders, ", ")
+  return "not in " .. table.concat(places, ", ")
 end
 
 local function say(name, text)
@@ -111,7 +95,7 @@ return function()
   say("zip", library "libzip.so.4")
   say("download", library "libcurl.so.4")
   say("cuda", device "cuda")
-  for _, set in ipairs(sets) do say(set[1], find_set(set[2])) end
+  say("CIFAR-10", cifar10())
   say("terminal", terminal())
   return ok and 0 or 1
 end

@@ -1,6 +1,7 @@
 -- Runs every sample of every op, forward and backward, with 0, 1, 2, ... allocations allowed,
 -- Lua's and the core's together, until it succeeds. Prints "op<tab>sample<tab>verdict" for each.
--- live. Arguments: part K of N.
+-- Outside of busted: each failure collects all garbage, which takes the longer the more is live.
+-- Arguments: part K of N.
 
 local convlua = require "convlua"
 local memory = convlua.memory

@@ -38,6 +38,11 @@ bound.core = {
     .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
   isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2 or avx512.",
   layers = "layers() -> list\nThe descriptor of every layer of the core: name, doc, options, ...",
+  optimizer = "optimizer{kind = \"SGD\", parameters = {...}, groups = {...}, ...} -> o\n"
+    .. "What convlua.optim is made of. o:step(), o:zero_grad(), o:gradient_norm(),\n"
+    .. "o:first_non_finite(), o:state(), o:load_state(state); o.learning_rate and the other options\n"
+    .. "of its kind can be read and assigned.",
+  optimizers = "optimizers() -> list\nThe descriptor of every optimizer: name, doc, options.",
   ops = "ops() -> list\nThe descriptor of every op: name, doc, options, samples, rejects, ...",
 }
 

@@ -170,10 +170,13 @@ local function by_name(name)
   return package.loaded[name]
 end
 
---- The op or layer of this name or value.
+--- The descriptor of an op, layer or optimizer, given it or its name.
 local function find_descriptor(topic)
-  local places = { require "convlua.core", package.loaded["convlua"], package.loaded["convlua.nn"] }
-  for _, list in ipairs { "ops", "layers" } do
+  local places = { require "convlua.core" }
+  for _, name in ipairs { "convlua", "convlua.nn", "convlua.optim" } do
+    places[#places + 1] = package.loaded[name]
+  end
+  for _, list in ipairs { "ops", "layers", "optimizers" } do
     for name, one in pairs(descriptors(list)) do
       if name == topic then return one end
       for _, place in pairs(places) do

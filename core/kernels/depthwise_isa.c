@@ -26,8 +26,18 @@ INLINE void gather_some(const cvl_depthwise_line *l, bool add, const float *bias
   for (int q = 0; q < count; q++) store_n(y + (i + q) * y_step + c, sum[q], n);
 }
 
+/* Positions outermost: the pixels are read in the order in which they lie in memory. */
 INLINE void gather_channels(const cvl_depthwise_line *l, bool add, const float *bias, float *y,
-                            int64_t y_step, int64_t c, int64_t n) {
+                            int64_t y_step, int64_t i, const int count, int64_t first,
+                            int64_t last) {
+  int64_t c = 0;
+  for (; c + LANES <= l->C; c += LANES)
+    gather_some(l, add, bias, y, y_step, i, count, first, last, c, LANES);
+  if (c < l->C) gather_some(l, add, bias, y, y_step, i, count, first, last, c, l->C - c);
+}
+
+static void gather(const cvl_depthwise_line *l, bool add, const float *bias, float *y,
+                   int64_t y_step) {
   const cvl_axis *a = &l->axis;
   int64_t first, last, end_first, end_last;
   for (int64_t i = 0; i < a->count;) {
@@ -35,21 +45,14 @@ INLINE void gather_channels(const cvl_depthwise_line *l, bool add, const float *
     if (i + ABREAST <= a->count) {
       cvl_axis_taps(a, i + ABREAST - 1, &end_first, &end_last);
       if (first == end_first && last == end_last) {
-        gather_some(l, add, bias, y, y_step, i, ABREAST, first, last, c, n);
+        gather_channels(l, add, bias, y, y_step, i, ABREAST, first, last);
         i += ABREAST;
         continue;
       }
     }
-    gather_some(l, add, bias, y, y_step, i, 1, first, last, c, n);
+    gather_channels(l, add, bias, y, y_step, i, 1, first, last);
     i++;
   }
-}
-
-static void gather(const cvl_depthwise_line *l, bool add, const float *bias, float *y,
-                   int64_t y_step) {
-  int64_t c = 0;
-  for (; c + LANES <= l->C; c += LANES) gather_channels(l, add, bias, y, y_step, c, LANES);
-  if (c < l->C) gather_channels(l, add, bias, y, y_step, c, l->C - c);
 }
 
 /* One tap of one line, `vectors` of channels from c on, the last of n channels. */

@@ -21,8 +21,31 @@ convlua: tensors, layers and training loops for Lua.
 
 Tab completes names. Locals stay from line to line. Ctrl-C stops a running chunk, Ctrl-D leaves.]]
 
+local function terminal_width()
+  local ok, edit = pcall(require, "convlua.edit") -- absent in stock Lua
+  return ok and edit.columns() or 80
+end
+
+--- Breaks the lines of a text that are too long between words; what follows has their indent.
+local function wrap(text, width)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    local indent = line:match "^%s*"
+    while utf8.len(line, 1, -1, true) > width do
+      local head = line:sub(1, (utf8.offset(line, width + 1) or #line + 1) - 1)
+      local last = head:match "^.*%S()%s+%S*$" -- behind the last word that fits
+      if not last or last <= #indent + 1 then break end
+      lines[#lines + 1] = line:sub(1, last - 1)
+      line = indent .. line:sub(last):gsub("^%s+", "")
+    end
+    lines[#lines + 1] = line
+  end
+  return table.concat(lines, "\n")
+end
+
 --- All names in a list, in columns that fit a terminal.
-local function columns(names, width)
+local function columns(names)
+  local width = terminal_width()
   local widest = 0
   for _, name in ipairs(names) do widest = math.max(widest, #name) end
   local per_line = math.max(1, (width - 2) // (widest + 2))
@@ -152,8 +175,7 @@ end
 local function about_fields(value, title)
   local names = field_names(value)
   if #names == 0 then return nil end
-  local ok, edit = pcall(require, "convlua.edit")
-  return title .. "\n" .. columns(names, ok and edit.columns() or 80)
+  return title .. "\n" .. columns(names)
 end
 
 --- A value by its name: "conv2d", "nn.Dense", "models.resnet".
@@ -237,31 +259,20 @@ local function about(value)
   end
 end
 
---- Prints what is known about a value or a name.
-local function help(...)
-  if select("#", ...) == 0 then
-    print(intro)
-    return
+--- The text about a value or a name, never nil.
+local function text_about(topic)
+  if topic == nil then return "nil is nothing." end
+  if type(topic) ~= "string" then
+    return about(topic) or ("%s: no help for it."):format(tostring(topic))
   end
-  local topic = ...
-  local value = topic
-  if type(topic) == "string" then
-    local one = find_descriptor(topic)
-    if one then
-      print(about_descriptor(one))
-      return
-    end
-    value = by_name(topic)
-    if value == nil and bound_text(topic) then
-      print(bound_text(topic))
-      return
-    elseif value == nil then
-      print(("Nothing is known about '%s'. help() tells how to begin."):format(topic))
-      return
-    end
-  end
-  local text = value ~= nil and about(value)
-  print(text or ("%s: no help for it."):format(tostring(value)))
+  local one = find_descriptor(topic)
+  if one then return about_descriptor(one) end
+  local value = by_name(topic)
+  return value ~= nil and about(value) or bound_text(topic)
+    or ("Nothing is known about '%s'. help() tells how to begin."):format(topic)
 end
 
-return help
+--- Prints what is known about a value or a name.
+return function(...)
+  print(select("#", ...) == 0 and intro or wrap(text_about((...)), terminal_width()))
+end

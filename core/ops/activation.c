@@ -19,10 +19,10 @@
   CVL_SCALAR real name(real x, real y, O) { return (void)x, (void)y, (void)o, formula; }
 #define SELU_SCALE 1.0507009873554805
 #define SELU_ALPHA 1.6732632423543772
-#define GELU_ROOT 0.7978845608028654  /* sqrt(2 / pi) */
+#define GELU_ROOT 0.7978845608028654 /* sqrt(2 / pi) */
 #define GELU_CUBE 0.044715
-#define PHI_SCALE 0.3989422804014327  /* 1 / sqrt(2 pi) */
-#define HALF_ROOT 0.7071067811865476  /* sqrt(1 / 2) */
+#define PHI_SCALE 0.3989422804014327 /* 1 / sqrt(2 pi) */
+#define HALF_ROOT 0.7071067811865476 /* sqrt(1 / 2) */
 
 F(relu_of, x <= 0 ? 0 : x)
 DF(relu_d, y > 0 ? 1 : 0)
@@ -35,7 +35,9 @@ CVL_UNARY(relu6, cvl_no_options, relu6_of, relu6_d)
 typedef struct {
   double negative_slope;
 } leaky_options;
-CVL_SCALAR real leaky(real x, const leaky_options *o) { return x > 0 ? x : (real)o->negative_slope * x; }
+CVL_SCALAR real leaky(real x, const leaky_options *o) {
+  return x > 0 ? x : (real)o->negative_slope * x;
+}
 CVL_SCALAR real leaky_d(real x, real y, const leaky_options *o) {
   return (void)y, x > 0 ? 1 : (real)o->negative_slope;
 }
@@ -44,11 +46,15 @@ CVL_UNARY(leaky_relu, leaky_options, leaky, leaky_d)
 typedef struct {
   double alpha;
 } elu_options;
-CVL_SCALAR real elu_of(real x, const elu_options *o) { return x > 0 ? x : (real)o->alpha * cvl_expm1(x); }
-CVL_SCALAR real elu_d(real x, real y, const elu_options *o) { return x > 0 ? 1 : y + (real)o->alpha; }
+CVL_SCALAR real elu_of(real x, const elu_options *o) {
+  return x > 0 ? x : (real)o->alpha * cvl_expm1(x);
+}
+CVL_SCALAR real elu_d(real x, real y, const elu_options *o) {
+  return x > 0 ? 1 : y + (real)o->alpha;
+}
 CVL_UNARY(elu, elu_options, elu_of, elu_d)
 
-F(selu_of, (real)SELU_SCALE * (x > 0 ? x : (real)SELU_ALPHA * cvl_expm1(x)))
+F(selu_of, (real)SELU_SCALE *(x > 0 ? x : (real)SELU_ALPHA * cvl_expm1(x)))
 DF(selu_d, x > 0 ? (real)SELU_SCALE : y + (real)(SELU_SCALE * SELU_ALPHA))
 CVL_UNARY(selu, cvl_no_options, selu_of, selu_d)
 
@@ -70,14 +76,14 @@ CVL_SCALAR real gelu_d(real x, real y, const gelu_options *o) {
 CVL_UNARY(gelu, gelu_options, gelu_of, gelu_d)
 
 F(sigmoid_of, cvl_sigmoid(x))
-DF(sigmoid_d, y * (1 - y))
+DF(sigmoid_d, y *(1 - y))
 CVL_UNARY(sigmoid, cvl_no_options, sigmoid_of, sigmoid_d)
 
 F(tanh_of, cvl_tanh(x))
 DF(tanh_d, 1 - y * y)
 CVL_UNARY(tanh, cvl_no_options, tanh_of, tanh_d)
 
-F(silu_of, x * cvl_sigmoid(x))
+F(silu_of, x *cvl_sigmoid(x))
 CVL_SCALAR real silu_d(real x, real y, O) {
   real g = cvl_sigmoid(x);
   return (void)y, (void)o, g * (1 + x * (1 - g));
@@ -92,7 +98,7 @@ F(log_sigmoid_of, (x < 0 ? x : 0) - cvl_log1p(cvl_exp(-fabs(x))))
 DF(log_sigmoid_d, cvl_sigmoid(-x))
 CVL_UNARY(log_sigmoid, cvl_no_options, log_sigmoid_of, log_sigmoid_d)
 
-F(mish_of, x * cvl_tanh(softplus_of(x, o)))
+F(mish_of, x *cvl_tanh(softplus_of(x, o)))
 CVL_SCALAR real mish_d(real x, real y, O) {
   real t = cvl_tanh(softplus_of(x, o));
   return (void)y, t + x * (1 - t * t) * cvl_sigmoid(x);
@@ -107,17 +113,17 @@ F(hard_sigmoid_of, x <= -3 ? 0 : x > 3 ? 1 : (x + 3) / 6)
 DF(hard_sigmoid_d, y > 0 && y < 1 ? (real)1 / 6 : 0)
 CVL_UNARY(hard_sigmoid, cvl_no_options, hard_sigmoid_of, hard_sigmoid_d)
 
-F(hard_swish_of, x * hard_sigmoid_of(x, o))
+F(hard_swish_of, x *hard_sigmoid_of(x, o))
 DF(hard_swish_d, x <= -3 ? 0 : x > 3 ? 1 : (2 * x + 3) / 6)
 CVL_UNARY(hard_swish, cvl_no_options, hard_swish_of, hard_swish_d)
 
 #ifdef CVL_DESCRIBE
 #include "ops/call.h"
 
-extern const cvl_op cvl_op_sigmoid, cvl_op_tanh, cvl_op_softplus, cvl_op_erf, cvl_op_gt, cvl_op_le, cvl_op_lt, cvl_op_abs,
-    cvl_op_add;
+extern const cvl_op cvl_op_sigmoid, cvl_op_tanh, cvl_op_softplus, cvl_op_erf, cvl_op_gt, cvl_op_le,
+    cvl_op_lt, cvl_op_abs, cvl_op_add;
 
-#define VJP(name)                                                                                \
+#define VJP(name) \
   static cvl_tensor *name(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i)
 #define X a->in[i]
 #define CALL(op, x) cvl_call(s, &cvl_op_##op, NULL, 1, x)
@@ -136,10 +142,14 @@ static cvl_tensor *by_sign(cvl_scope *s, cvl_tensor *x, cvl_tensor *a, cvl_tenso
   cvl_tensor *positive = above(s, x, 0);
   return cvl_add(s, b, cvl_mul(s, positive, cvl_sub(s, a, b)));
 }
-static cvl_tensor *one_minus(cvl_scope *s, cvl_tensor *x) { return cvl_add_scalar(s, cvl_neg(s, x), 1); }
+static cvl_tensor *one_minus(cvl_scope *s, cvl_tensor *x) {
+  return cvl_add_scalar(s, cvl_neg(s, x), 1);
+}
 
 VJP(relu_vjp) { return (void)a, (void)i, cvl_mul(s, gy, above(s, y, 0)); }
-VJP(relu6_vjp) { return (void)a, (void)i, cvl_mul(s, gy, cvl_mul(s, above(s, y, 0), below(s, y, 6))); }
+VJP(relu6_vjp) {
+  return (void)a, (void)i, cvl_mul(s, gy, cvl_mul(s, above(s, y, 0), below(s, y, 6)));
+}
 VJP(leaky_relu_vjp) {
   double slope = ((const leaky_options *)a->options)->negative_slope;
   cvl_tensor *d = cvl_add_scalar(s, cvl_mul_scalar(s, above(s, X, 0), 1 - slope), slope);
@@ -158,13 +168,16 @@ VJP(gelu_vjp) {
   cvl_tensor *square = cvl_square(s, X), *d;
   (void)y;
   if (((const gelu_options *)a->options)->approximate) {
-    cvl_tensor *inner = cvl_mul(s, X, cvl_add_scalar(s, cvl_mul_scalar(s, square, GELU_ROOT * GELU_CUBE), GELU_ROOT));
-    cvl_tensor *slope = cvl_add_scalar(s, cvl_mul_scalar(s, square, 3 * GELU_ROOT * GELU_CUBE), GELU_ROOT);
+    cvl_tensor *inner = cvl_mul(
+        s, X, cvl_add_scalar(s, cvl_mul_scalar(s, square, GELU_ROOT * GELU_CUBE), GELU_ROOT));
+    cvl_tensor *slope =
+        cvl_add_scalar(s, cvl_mul_scalar(s, square, 3 * GELU_ROOT * GELU_CUBE), GELU_ROOT);
     cvl_tensor *t = CALL(tanh, inner), *dt = cvl_mul(s, one_minus(s, cvl_square(s, t)), slope);
     d = cvl_mul_scalar(s, cvl_add_scalar(s, cvl_add(s, t, cvl_mul(s, X, dt)), 1), 0.5);
   } else {
     cvl_tensor *bell = cvl_mul_scalar(s, cvl_exp_of(s, cvl_mul_scalar(s, square, -0.5)), PHI_SCALE);
-    cvl_tensor *phi = cvl_add_scalar(s, cvl_mul_scalar(s, CALL(erf, cvl_mul_scalar(s, X, HALF_ROOT)), 0.5), 0.5);
+    cvl_tensor *phi =
+        cvl_add_scalar(s, cvl_mul_scalar(s, CALL(erf, cvl_mul_scalar(s, X, HALF_ROOT)), 0.5), 0.5);
     d = cvl_add(s, phi, cvl_mul(s, X, bell));
   }
   return cvl_mul(s, gy, d);
@@ -200,9 +213,10 @@ VJP(hard_swish_vjp) {
 #define ACTIVATION .n_in = 1, .strided = true, .floating = true, .shape = cvl_shape_same
 #define NEEDS_X .drops = CVL_DROP_Y
 #define NEEDS_Y .drops = CVL_DROP_X0
-#define SAMPLES(name) CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{3, 1, 2}:transpose(1, 3) * 3)")
-#define REJECTS(name)                                                       \
-  CVL_REJECTS({#name "(nil)", "tensor expected, got nil"},                  \
+#define SAMPLES(name) \
+  CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{3, 1, 2}:transpose(1, 3) * 3)")
+#define REJECTS(name)                                      \
+  CVL_REJECTS({#name "(nil)", "tensor expected, got nil"}, \
               {#name "(randn{2}:cast(\"int32\"))", "float32 or float64 expected, got int32"})
 
 CVL_OP(relu,

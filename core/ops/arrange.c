@@ -57,7 +57,8 @@ CVL_OP(roll,
               {"roll(randn{2, 3}, 1)", "option 'axis' is missing"}));
 
 /* x {.., before, after, ..} with axis `axis` of size 1 repeated `count` times, then joined with the next one. */
-static cvl_tensor *repeated(cvl_scope *s, cvl_tensor *x, const cvl_shape *with_axis, int axis, int64_t count, int joined) {
+static cvl_tensor *repeated(cvl_scope *s, cvl_tensor *x, const cvl_shape *with_axis, int axis,
+                            int64_t count, int joined) {
   cvl_shape wide = *with_axis, out = {0};
   wide.dim[axis] = count;
   for (int i = 0; i < wide.ndim; i++)
@@ -73,7 +74,8 @@ static int make_room(const cvl_shape *x, int axis, cvl_shape *y, cvl_err *e) {
   if (x->ndim == CVL_MAX_DIM)
     return cvl_fail(e, CVL_ESHAPE, 1, "at most %d axes expected, got %d", CVL_MAX_DIM - 1, x->ndim);
   *y = (cvl_shape){.ndim = x->ndim + 1};
-  for (int i = 0; i < y->ndim; i++) y->dim[i] = i < axis ? x->dim[i] : i == axis ? 1 : x->dim[i - 1];
+  for (int i = 0; i < y->ndim; i++)
+    y->dim[i] = i < axis ? x->dim[i] : i == axis ? 1 : x->dim[i - 1];
   return 0;
 }
 

@@ -6,8 +6,8 @@
 /* CVL_EVERY_DTYPE */
 #include "ops/elementwise.h"
 
-#define COMPARISON(name, formula)                                   \
-  CVL_SCALAR uint8_t name##_of(real u, real v) { return formula; }  \
+#define COMPARISON(name, formula)                                  \
+  CVL_SCALAR uint8_t name##_of(real u, real v) { return formula; } \
   CVL_COMPARE(name, name##_of)
 
 COMPARISON(eq, u == v)
@@ -20,11 +20,11 @@ COMPARISON(logical_and, (u != 0) & (v != 0))
 COMPARISON(logical_or, (u != 0) | (v != 0))
 
 #ifdef CVL_DESCRIBE
-#define DESCRIBE(name)                                                                           \
-  .n_in = 2, .strided = true, .broadcasts = true, .promotes = true, .drops = CVL_DROP_ALL,       \
-  .shape = cvl_shape_compares,                                                                   \
-  CVL_SAMPLES(#name "(randn{2, 3}, randn{2, 3})", #name "(randn{2, 1}, randn{3})",               \
-              #name "(randn{3, 2}:transpose(1, 2), 0.5)"),                                       \
+#define DESCRIBE(name)                                                                     \
+  .n_in = 2, .strided = true, .broadcasts = true, .promotes = true, .drops = CVL_DROP_ALL, \
+  .shape = cvl_shape_compares,                                                             \
+  CVL_SAMPLES(#name "(randn{2, 3}, randn{2, 3})", #name "(randn{2, 1}, randn{3})",         \
+              #name "(randn{3, 2}:transpose(1, 2), 0.5)"),                                 \
   CVL_REJECTS({#name "(randn{2, 3}, randn{2, 4})", "do not broadcast: axis 2 has 3 and 4"})
 
 CVL_OP(eq, .doc = "eq(a, b) -> y\ny = (a == b), as bool.", DESCRIBE(eq));

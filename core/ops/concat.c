@@ -19,7 +19,8 @@ static inline int64_t axis_or_first(const cvl_args *a) {
 
 static int concat(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int axis = cvl_axis(axis_or_first(a), y->shape.ndim, "axis", e);
-  cvl_tensor place = {.dtype = y->dtype, .shape = y->shape, .offset = y->offset, .storage = y->storage};
+  cvl_tensor place = {
+      .dtype = y->dtype, .shape = y->shape, .offset = y->offset, .storage = y->storage};
   memcpy(place.stride, y->stride, sizeof place.stride);
   for (int i = 0; i < a->n_in; i++) {
     place.shape.dim[axis] = a->in[i]->shape.dim[axis];
@@ -39,7 +40,8 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const cvl_shape *first = &a->in[0]->shape;
   char t1[CVL_SHAPE_TEXT], ti[CVL_SHAPE_TEXT];
   int axis;
-  if (first->ndim == 0) return cvl_fail(e, CVL_ESHAPE, 1, "tensors with axes expected, got a tensor {}");
+  if (first->ndim == 0)
+    return cvl_fail(e, CVL_ESHAPE, 1, "tensors with axes expected, got a tensor {}");
   if ((axis = cvl_axis(axis_or_first(a), first->ndim, "axis", e)) < 0) return -1;
   y->shape = *first;
   for (int i = 1; i < a->n_in; i++) {
@@ -47,8 +49,10 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
     int64_t size = axis < other.ndim ? other.dim[axis] : 0;
     if (axis < other.ndim) other.dim[axis] = first->dim[axis];
     if (!cvl_shape_equal(first, &other))
-      return cvl_fail(e, CVL_ESHAPE, 1, "shapes that differ on axis %d only expected, got %s and, as element %d, %s",
-                      axis + 1, cvl_shape_text(first, t1), i + 1, cvl_shape_text(&a->in[i]->shape, ti));
+      return cvl_fail(e, CVL_ESHAPE, 1,
+                      "shapes that differ on axis %d only expected, got %s and, as element %d, %s",
+                      axis + 1, cvl_shape_text(first, t1), i + 1,
+                      cvl_shape_text(&a->in[i]->shape, ti));
     y->shape.dim[axis] += size;
   }
   return 0;

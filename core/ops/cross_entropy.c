@@ -38,10 +38,14 @@ typedef struct {
 static job start(const cvl_args *a) {
   const cross_entropy_options *o = a->options;
   const cvl_tensor *x = a->in[0], *t = a->in[1];
-  job j = {.C = x->shape.dim[x->shape.ndim - 1], .logits = cvl_data(x), .smoothing = (real)o->label_smoothing};
+  job j = {.C = x->shape.dim[x->shape.ndim - 1],
+           .logits = cvl_data(x),
+           .smoothing = (real)o->label_smoothing};
   j.rows = j.C > 0 ? cvl_count(x) / j.C : 0;
-  if (cvl_dtype_floating(t->dtype)) j.distribution = cvl_data(t);
-  else j.labels = t;
+  if (cvl_dtype_floating(t->dtype))
+    j.distribution = cvl_data(t);
+  else
+    j.labels = t;
   return j;
 }
 
@@ -52,7 +56,8 @@ static void run_forward(void *context, int64_t first, int64_t last) {
     const real *x = j->logits + r * j->C;
     real m = cvl_row_max(x, j->C);
     double sum = 0, total = 1, picked;
-    for (int64_t c = 0; c < j->C; c += 512) { /* e^(x - m) by pieces, so that both loops are vector code */
+    for (int64_t c = 0; c < j->C;
+         c += 512) { /* e^(x - m) by pieces, so that both loops are vector code */
       real piece[512];
       int64_t n = j->C - c < 512 ? j->C - c : 512;
       for (int64_t i = 0; i < n; i++) piece[i] = cvl_exp(x[c + i] - m);
@@ -75,8 +80,10 @@ static int check_labels(const job *j, cvl_err *e) {
   for (int64_t r = 0; j->labels != NULL && r < j->rows; r++) {
     int64_t label = cvl_position(j->labels, r);
     if (label < 0 || label >= j->C)
-      return cvl_fail(e, CVL_EARG, 2, "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
-                      (long long)(label < 0 ? label : label + 1), (long long)r + 1, (long long)j->C);
+      return cvl_fail(
+          e, CVL_EARG, 2,
+          "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
+          (long long)(label < 0 ? label : label + 1), (long long)r + 1, (long long)j->C);
   }
   return 0;
 }
@@ -98,7 +105,8 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
     if (o->reduction == CVL_NONE) out[r] = (real)j.loss[r];
     sum += j.loss[r];
   }
-  if (o->reduction != CVL_NONE) out[0] = (real)(o->reduction == CVL_MEAN ? sum / (double)j.rows : sum);
+  if (o->reduction != CVL_NONE)
+    out[0] = (real)(o->reduction == CVL_MEAN ? sum / (double)j.rows : sum);
   cvl_scratch_give(scratch);
   return 0;
 }
@@ -107,13 +115,15 @@ static void run_backward(void *context, int64_t first, int64_t last) {
   const job *j = context;
   const real keep = 1 - j->smoothing, rest = j->smoothing / (real)j->C;
   for (int64_t r = first; r < last; r++) {
-    const real *x = j->logits + r * j->C, *t = j->distribution != NULL ? j->distribution + r * j->C : NULL;
+    const real *x = j->logits + r * j->C,
+               *t = j->distribution != NULL ? j->distribution + r * j->C : NULL;
     real g = (real)((double)j->gy[r * j->gy_step] * j->scale), lse = j->lse[r];
     if (j->glogits != NULL) {
       real *gx = j->glogits + r * j->C;
       if (t != NULL) {
         real total = keep * (real)cvl_row_sum(t, j->C) + j->smoothing;
-        for (int64_t c = 0; c < j->C; c++) gx[c] = g * (cvl_exp(x[c] - lse) * total - keep * t[c] - rest);
+        for (int64_t c = 0; c < j->C; c++)
+          gx[c] = g * (cvl_exp(x[c] - lse) * total - keep * t[c] - rest);
       } else {
         for (int64_t c = 0; c < j->C; c++) gx[c] = g * (cvl_exp(x[c] - lse) - rest);
         gx[cvl_position(j->labels, r)] -= g * keep;
@@ -124,7 +134,8 @@ static void run_backward(void *context, int64_t first, int64_t last) {
   }
 }
 
-static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy, cvl_tensor *const *gx, cvl_err *e) {
+static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
+                    cvl_tensor *const *gx, cvl_err *e) {
   const cross_entropy_options *o = a->options;
   job j = start(a);
   (void)y, (void)e;
@@ -154,17 +165,19 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (!(o->label_smoothing >= 0 && o->label_smoothing <= 1))
     return cvl_fail(e, CVL_EARG, 0, "label_smoothing must lie in 0..1, got %g", o->label_smoothing);
   if (rows.ndim < 1 || rows.dim[rows.ndim - 1] == 0)
-    return cvl_fail(e, CVL_ESHAPE, 1, "logits {N, ..., classes} expected, got %s", cvl_shape_text(&rows, tx));
+    return cvl_fail(e, CVL_ESHAPE, 1, "logits {N, ..., classes} expected, got %s",
+                    cvl_shape_text(&rows, tx));
   if (t->dtype == CVL_BOOL)
-    return cvl_fail(e, CVL_EDTYPE, 2, "labels as integers or as a floating distribution expected, got bool");
+    return cvl_fail(e, CVL_EDTYPE, 2,
+                    "labels as integers or as a floating distribution expected, got bool");
   if (!classes && t->dtype != x->dtype)
-    return cvl_fail(e, CVL_EDTYPE, 2, "a distribution of the logits' type expected, %s, got %s", cvl_dtype_name(x->dtype),
-                    cvl_dtype_name(t->dtype));
+    return cvl_fail(e, CVL_EDTYPE, 2, "a distribution of the logits' type expected, %s, got %s",
+                    cvl_dtype_name(x->dtype), cvl_dtype_name(t->dtype));
   rows.ndim--;
   if (!cvl_shape_equal(&t->shape, classes ? &rows : &x->shape))
     return cvl_fail(e, CVL_ESHAPE, 2, "%s for logits %s expected, got %s",
-                    classes ? "one label per row" : "a distribution of the same shape", cvl_shape_text(&x->shape, tx),
-                    cvl_shape_text(&t->shape, tt));
+                    classes ? "one label per row" : "a distribution of the same shape",
+                    cvl_shape_text(&x->shape, tx), cvl_shape_text(&t->shape, tt));
   y->shape = o->reduction == CVL_NONE ? rows : (cvl_shape){0};
   return 0;
 }
@@ -184,7 +197,8 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
     return cvl_mul(s, gy, cvl_mul_scalar(s, p, o->label_smoothing - 1));
   }
   if (!cvl_dtype_floating(t->dtype)) t = cvl_one_hot(s, t, C, x->dtype);
-  t = cvl_add_scalar(s, cvl_mul_scalar(s, t, 1 - o->label_smoothing), o->label_smoothing / (double)C);
+  t = cvl_add_scalar(s, cvl_mul_scalar(s, t, 1 - o->label_smoothing),
+                     o->label_smoothing / (double)C);
   p = cvl_mul(s, cvl_call(s, &cvl_op_softmax, NULL, 1, x), cvl_sum(s, t, &last, true));
   return cvl_mul(s, gy, cvl_sub(s, p, t));
 }

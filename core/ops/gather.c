@@ -46,7 +46,8 @@ static void copy_slabs(void *context, int64_t first, int64_t last) {
   const job *j = context;
   for (int64_t u = first; u < last; u++) { /* u counts outer * m slabs */
     int64_t p = cvl_position_of(j->positions, u % j->m, j->n);
-    memcpy(j->to + u * j->inner, j->from + (u / j->m * j->n + p) * j->inner, (size_t)j->inner * sizeof(real));
+    memcpy(j->to + u * j->inner, j->from + (u / j->m * j->n + p) * j->inner,
+           (size_t)j->inner * sizeof(real));
   }
 }
 
@@ -79,7 +80,8 @@ static int select_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   if (axis < 0) return -1;
   sizes(&j, &x->shape, axis);
   if (cvl_positions_check(a->in[1], j.n, axis, 2, e) != 0) return -1;
-  if (cvl_count(y) > 0) cvl_parallel_range(cvl_count(y) / j.inner, GRAIN / j.inner + 1, copy_slabs, &j);
+  if (cvl_count(y) > 0)
+    cvl_parallel_range(cvl_count(y) / j.inner, GRAIN / j.inner + 1, copy_slabs, &j);
   return 0;
 }
 CVL_KERNELS(index_select, select_forward, NULL)
@@ -93,7 +95,8 @@ static int index_add(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   if (cvl_count(g) == 0) return 0;
   j.columns = j.inner < COLUMNS ? j.inner : COLUMNS;
   j.tiles = (j.inner + j.columns - 1) / j.columns;
-  cvl_parallel_range(cvl_count(g) / (j.m * j.inner) * j.tiles, GRAIN / (j.m * j.columns) + 1, add_slabs, &j);
+  cvl_parallel_range(cvl_count(g) / (j.m * j.inner) * j.tiles, GRAIN / (j.m * j.columns) + 1,
+                     add_slabs, &j);
   return 0;
 }
 CVL_KERNELS(index_add, index_add, NULL)
@@ -102,7 +105,8 @@ CVL_KERNELS(index_add, index_add, NULL)
 static void run_lines(const job *j, int64_t first, int64_t last, bool adds) {
   int64_t at[CVL_MAX_DIM];
   for (int64_t line = first; line < last; line++) {
-    int64_t left = line, index = 0, place = 0, index_step = 1, place_step = 1, index_axis = 1, place_axis = 1;
+    int64_t left = line, index = 0, place = 0, index_step = 1, place_step = 1, index_axis = 1,
+            place_axis = 1;
     for (int d = j->index.ndim - 1; d >= 0; d--) {
       int64_t dim = d == j->axis ? 1 : j->index.dim[d];
       at[d] = left % dim;
@@ -116,23 +120,34 @@ static void run_lines(const job *j, int64_t first, int64_t last, bool adds) {
     for (int64_t i = 0; i < j->m; i++) {
       int64_t k = index + i * index_axis;
       int64_t p = place + cvl_position_of(j->positions, k, j->n) * place_axis;
-      if (adds) j->to[p] = (real)(j->to[p] + j->from[k]);
-      else j->to[k] = j->from[p];
+      if (adds)
+        j->to[p] = (real)(j->to[p] + j->from[k]);
+      else
+        j->to[k] = j->from[p];
     }
   }
 }
 
-static void take_lines(void *context, int64_t first, int64_t last) { run_lines(context, first, last, false); }
-static void add_lines(void *context, int64_t first, int64_t last) { run_lines(context, first, last, true); }
+static void take_lines(void *context, int64_t first, int64_t last) {
+  run_lines(context, first, last, false);
+}
+static void add_lines(void *context, int64_t first, int64_t last) {
+  run_lines(context, first, last, true);
+}
 
 static int gather(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
   int axis = axis_of(a, e);
-  job j = {.positions = a->in[1], .from = cvl_data(x), .to = cvl_data(y), .index = y->shape, .place = x->shape};
+  job j = {.positions = a->in[1],
+           .from = cvl_data(x),
+           .to = cvl_data(y),
+           .index = y->shape,
+           .place = x->shape};
   if (axis < 0) return -1;
   sizes(&j, &x->shape, axis);
   if (cvl_positions_check(a->in[1], j.n, axis, 2, e) != 0) return -1;
-  if ((j.m = y->shape.dim[axis]) > 0) cvl_parallel_range(cvl_count(y) / j.m, GRAIN / j.m + 1, take_lines, &j);
+  if ((j.m = y->shape.dim[axis]) > 0)
+    cvl_parallel_range(cvl_count(y) / j.m, GRAIN / j.m + 1, take_lines, &j);
   return 0;
 }
 CVL_KERNELS(gather, gather, NULL)
@@ -140,11 +155,16 @@ CVL_KERNELS(gather, gather, NULL)
 static int scatter_add(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *g = a->in[0];
   int axis = (int)((const at_options *)a->options)->axis;
-  job j = {.positions = a->in[1], .from = cvl_data(g), .to = cvl_data(y), .index = g->shape, .place = y->shape};
+  job j = {.positions = a->in[1],
+           .from = cvl_data(g),
+           .to = cvl_data(y),
+           .index = g->shape,
+           .place = y->shape};
   (void)e;
   sizes(&j, &y->shape, axis);
   memset(j.to, 0, (size_t)cvl_count(y) * sizeof(real));
-  if ((j.m = g->shape.dim[axis]) > 0) cvl_parallel_range(cvl_count(g) / j.m, GRAIN / j.m + 1, add_lines, &j);
+  if ((j.m = g->shape.dim[axis]) > 0)
+    cvl_parallel_range(cvl_count(g) / j.m, GRAIN / j.m + 1, add_lines, &j);
   return 0;
 }
 CVL_KERNELS(scatter_add, scatter_add, NULL)
@@ -157,14 +177,26 @@ static int one_hot(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   for (int64_t i = 0; i < count; i++) {
     int64_t label = cvl_position(a->in[0], i), at = i * n + label;
     if (label < 0 || label >= n)
-      return cvl_fail(e, CVL_EARG, 1, "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
-                      (long long)(label < 0 ? label : label + 1), (long long)i + 1, (long long)n);
+      return cvl_fail(
+          e, CVL_EARG, 1,
+          "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
+          (long long)(label < 0 ? label : label + 1), (long long)i + 1, (long long)n);
     switch (y->dtype) {
-      case CVL_F32: ((float *)p)[at] = 1; break;
-      case CVL_F64: ((double *)p)[at] = 1; break;
-      case CVL_I32: ((int32_t *)p)[at] = 1; break;
-      case CVL_I64: ((int64_t *)p)[at] = 1; break;
-      default: ((uint8_t *)p)[at] = 1; break;
+    case CVL_F32:
+      ((float *)p)[at] = 1;
+      break;
+    case CVL_F64:
+      ((double *)p)[at] = 1;
+      break;
+    case CVL_I32:
+      ((int32_t *)p)[at] = 1;
+      break;
+    case CVL_I64:
+      ((int64_t *)p)[at] = 1;
+      break;
+    default:
+      ((uint8_t *)p)[at] = 1;
+      break;
     }
   }
   return 0;
@@ -173,8 +205,8 @@ CVL_KERNELS(one_hot, one_hot, NULL)
 #endif
 
 #elif defined CVL_DESCRIBE
-extern const cvl_op cvl_op_index_select, cvl_op_index_add, cvl_op_gather, cvl_op_scatter_add, cvl_op_one_hot;
-
+extern const cvl_op cvl_op_index_select, cvl_op_index_add, cvl_op_gather, cvl_op_scatter_add,
+    cvl_op_one_hot;
 
 /* Calls the op that is the gradient of a's, or a's op on a gradient of that one. */
 static cvl_tensor *turn(cvl_scope *s, const cvl_args *a, const cvl_op *op, cvl_tensor *g) {
@@ -205,9 +237,9 @@ cvl_tensor *cvl_index_select(cvl_scope *s, cvl_tensor *x, cvl_tensor *positions,
   return cvl_call(s, &cvl_op_index_select, &(at_options){.axis = axis}, 2, x, positions);
 }
 
-#define VJP(name, op)                                                                            \
+#define VJP(name, op)                                                                              \
   static cvl_tensor *name(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) { \
-    return (void)y, (void)i, turn(s, a, &cvl_op_##op, gy);                                       \
+    return (void)y, (void)i, turn(s, a, &cvl_op_##op, gy);                                         \
   }
 VJP(select_vjp, index_add)
 VJP(index_add_vjp, index_select)
@@ -241,7 +273,8 @@ static int gather_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   for (int i = 0; fits && i < x->ndim; i++) fits = i == axis || p->dim[i] <= x->dim[i];
   y->shape = *p;
   if (fits) return 0;
-  return cvl_fail(e, CVL_ESHAPE, 2, "positions of x's shape %s, or smaller, expected, any size on axis %d; got %s",
+  return cvl_fail(e, CVL_ESHAPE, 2,
+                  "positions of x's shape %s, or smaller, expected, any size on axis %d; got %s",
                   cvl_shape_text(x, tx), axis + 1, cvl_shape_text(p, tp));
 }
 
@@ -267,9 +300,11 @@ static int one_hot_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const one_hot_options *o = a->options;
   if (cvl_positions_check_type(a->in[0], 1, e) != 0) return -1;
   if (o->class_count < 1)
-    return cvl_fail(e, CVL_EARG, 0, "class_count must be positive, got %lld", (long long)o->class_count);
+    return cvl_fail(e, CVL_EARG, 0, "class_count must be positive, got %lld",
+                    (long long)o->class_count);
   if (y->shape.ndim == CVL_MAX_DIM)
-    return cvl_fail(e, CVL_ESHAPE, 1, "labels with at most %d axes expected, got %d", CVL_MAX_DIM - 1, CVL_MAX_DIM);
+    return cvl_fail(e, CVL_ESHAPE, 1, "labels with at most %d axes expected, got %d",
+                    CVL_MAX_DIM - 1, CVL_MAX_DIM);
   y->shape.dim[y->shape.ndim++] = o->class_count;
   y->dtype = o->dtype < 0 ? CVL_F32 : (cvl_dtype)o->dtype;
   return 0;

@@ -5,7 +5,8 @@
 #include "ops/op.h"
 
 typedef enum { CVL_MEAN, CVL_SUM, CVL_NONE } cvl_loss_reduction;
-#define CVL_LOSS_REDUCTION(type) CVL_CHOICE(type, reduction, CVL_MEAN, cvl_loss_reductions, "\"mean\", \"sum\" or \"none\"")
+#define CVL_LOSS_REDUCTION(type) \
+  CVL_CHOICE(type, reduction, CVL_MEAN, cvl_loss_reductions, "\"mean\", \"sum\" or \"none\"")
 extern const char *const cvl_loss_reductions[]; /* "mean", "sum", "none" */
 
 #endif

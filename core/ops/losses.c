@@ -23,7 +23,8 @@ typedef struct {
 
 static cvl_tensor *reduced(cvl_scope *s, cvl_tensor *terms, int reduction) {
   if (reduction == CVL_NONE) return terms;
-  return reduction == CVL_SUM ? cvl_sum(s, terms, NULL, false) : cvl_call(s, &cvl_op_mean, NULL, 1, terms);
+  return reduction == CVL_SUM ? cvl_sum(s, terms, NULL, false)
+                              : cvl_call(s, &cvl_op_mean, NULL, 1, terms);
 }
 
 static cvl_tensor *mse(cvl_scope *s, const cvl_args *a) {
@@ -39,7 +40,8 @@ static cvl_tensor *mae(cvl_scope *s, const cvl_args *a) {
 static cvl_tensor *huber(cvl_scope *s, const cvl_args *a) {
   const huber_options *o = a->options;
   cvl_tensor *d = cvl_call(s, &cvl_op_abs, NULL, 1, cvl_sub(s, a->in[0], a->in[1]));
-  cvl_tensor *q = cvl_call(s, &cvl_op_minimum, NULL, 2, d, cvl_scalar(s, d, o->delta)); /* the quadratic part */
+  cvl_tensor *q =
+      cvl_call(s, &cvl_op_minimum, NULL, 2, d, cvl_scalar(s, d, o->delta)); /* the quadratic part */
   cvl_tensor *linear = cvl_mul_scalar(s, cvl_sub(s, d, q), o->delta);
   return reduced(s, cvl_add(s, cvl_mul_scalar(s, cvl_square(s, q), 0.5), linear), o->reduction);
 }
@@ -47,17 +49,18 @@ static cvl_tensor *huber(cvl_scope *s, const cvl_args *a) {
 static cvl_tensor *sigmoid_cross_entropy(cvl_scope *s, const cvl_args *a) {
   cvl_tensor *x = a->in[0], *t = a->in[1];
   cvl_tensor *if_1 = cvl_call(s, &cvl_op_softplus, NULL, 1, cvl_neg(s, x)); /* -ln sigmoid(x) */
-  cvl_tensor *if_0 = cvl_call(s, &cvl_op_softplus, NULL, 1, x);             /* -ln(1 - sigmoid(x)) */
+  cvl_tensor *if_0 = cvl_call(s, &cvl_op_softplus, NULL, 1, x); /* -ln(1 - sigmoid(x)) */
   cvl_tensor *not_t = cvl_add_scalar(s, cvl_neg(s, t), 1);
   cvl_tensor *terms = cvl_add(s, cvl_mul(s, if_1, t), cvl_mul(s, if_0, not_t));
   return reduced(s, terms, ((const loss_options *)a->options)->reduction);
 }
 
 #define LOSS .n_in = 2, .promotes = true, .floating = true, .strided = true
-#define SAMPLES(name)                                                                             \
-  CVL_SAMPLES(#name "(randn{2, 3}, rand{2, 3})", #name "(randn{3, 1}, rand{3}, {reduction = \"none\"})", \
+#define SAMPLES(name)                                                 \
+  CVL_SAMPLES(#name "(randn{2, 3}, rand{2, 3})",                      \
+              #name "(randn{3, 1}, rand{3}, {reduction = \"none\"})", \
               #name "(randn{3, 2}:transpose(1, 2), rand{2, 3}, {reduction = \"sum\"})")
-#define REJECTS(name)                                                               \
+#define REJECTS(name)                                                                       \
   CVL_REJECTS({#name "(randn{2, 3}, randn{2, 4})", "do not broadcast: axis 2 has 3 and 4"}, \
               {#name "(randn{2}, randn{2}, {reduction = \"max\"})", "one of mean, sum, none"})
 

@@ -21,14 +21,16 @@ static int sizes_of(const cvl_shape *a, const cvl_shape *b, sizes *z, cvl_err *e
   cvl_shape la = *a, lb = *b;
   int64_t inner;
   if (a->ndim < 1 || b->ndim < 1)
-    return cvl_fail(e, CVL_ESHAPE, a->ndim < 1 ? 1 : 2, "at least 1 axis expected, got a tensor {}");
+    return cvl_fail(e, CVL_ESHAPE, a->ndim < 1 ? 1 : 2,
+                    "at least 1 axis expected, got a tensor {}");
   z->M = a->ndim > 1 ? a->dim[a->ndim - 2] : 1;
   z->K = a->dim[a->ndim - 1];
   z->N = b->ndim > 1 ? b->dim[b->ndim - 1] : 1;
   inner = b->dim[b->ndim > 1 ? b->ndim - 2 : 0];
   if (inner != z->K)
-    return cvl_fail(e, CVL_ESHAPE, 2, "%lld expected on %s axis of b to fit a %s, got b %s", (long long)z->K,
-                    b->ndim > 1 ? "the last but one" : "the", cvl_shape_text(a, ta), cvl_shape_text(b, tb));
+    return cvl_fail(e, CVL_ESHAPE, 2, "%lld expected on %s axis of b to fit a %s, got b %s",
+                    (long long)z->K, b->ndim > 1 ? "the last but one" : "the",
+                    cvl_shape_text(a, ta), cvl_shape_text(b, tb));
   la.ndim = a->ndim > 2 ? a->ndim - 2 : 0;
   lb.ndim = b->ndim > 2 ? b->ndim - 2 : 0;
   return cvl_shape_broadcast(&la, &lb, &z->batch, e);
@@ -104,7 +106,9 @@ static void one(void *context, int64_t index, int worker) {
     b += at * j->b.batch[i];
     left /= j->z.batch.dim[i];
   }
-  if (product(j, a, b, j->y + index * j->z.M * j->z.N, &e) != 0 && !atomic_exchange(&j->failed, true)) *j->e = e;
+  if (product(j, a, b, j->y + index * j->z.M * j->z.N, &e) != 0 &&
+      !atomic_exchange(&j->failed, true))
+    *j->e = e;
 }
 
 /* Products of many rows with one matrix are one product, when the rows of all of them are evenly spaced. */
@@ -146,21 +150,26 @@ extern const cvl_op cvl_op_matmul;
 static int shape(const cvl_args *args, cvl_meta *y, cvl_err *e) {
   const cvl_tensor *a = args->in[0], *b = args->in[1];
   sizes z;
-  if (y->dtype == CVL_BOOL) return cvl_fail(e, CVL_EDTYPE, 1, "numbers expected, got bool: cast them");
+  if (y->dtype == CVL_BOOL)
+    return cvl_fail(e, CVL_EDTYPE, 1, "numbers expected, got bool: cast them");
   if (sizes_of(&a->shape, &b->shape, &z, e) != 0) return -1;
   y->shape = z.batch;
   if (y->shape.ndim + 2 > CVL_MAX_DIM)
-    return cvl_fail(e, CVL_ESHAPE, 0, "at most %d axes are possible, got %d", CVL_MAX_DIM, y->shape.ndim + 2);
+    return cvl_fail(e, CVL_ESHAPE, 0, "at most %d axes are possible, got %d", CVL_MAX_DIM,
+                    y->shape.ndim + 2);
   if (a->shape.ndim > 1) y->shape.dim[y->shape.ndim++] = z.M;
   if (b->shape.ndim > 1) y->shape.dim[y->shape.ndim++] = z.N;
   return 0;
 }
 
 /* x as a matrix of the wanted sizes behind its leading axes, all in one when `flat`. */
-static cvl_tensor *as_matrix(cvl_scope *s, cvl_tensor *x, const cvl_shape *batch, int64_t rows, int64_t columns, bool flat) {
+static cvl_tensor *as_matrix(cvl_scope *s, cvl_tensor *x, const cvl_shape *batch, int64_t rows,
+                             int64_t columns, bool flat) {
   cvl_shape shape = *batch;
-  if (flat) shape = (cvl_shape){1, {rows * cvl_shape_count(batch)}};
-  else shape.dim[shape.ndim++] = rows;
+  if (flat)
+    shape = (cvl_shape){1, {rows * cvl_shape_count(batch)}};
+  else
+    shape.dim[shape.ndim++] = rows;
   shape.dim[shape.ndim++] = columns;
   return cvl_reshape(s, x, &shape);
 }
@@ -169,7 +178,8 @@ static cvl_tensor *as_matrix(cvl_scope *s, cvl_tensor *x, const cvl_shape *batch
 static cvl_tensor *vjp(cvl_scope *s, const cvl_args *args, cvl_tensor *y, cvl_tensor *gy, int i) {
   cvl_tensor *a = args->in[0], *b = args->in[1], *g;
   cvl_shape la = {0}, lb = {0}, as_2d;
-  bool flat = i == 1 && b->shape.ndim <= 2; /* then the sum over the leading axes is part of the product */
+  bool flat =
+      i == 1 && b->shape.ndim <= 2; /* then the sum over the leading axes is part of the product */
   sizes z;
   (void)y;
   if (sizes_of(&a->shape, &b->shape, &z, s->e) != 0) return NULL;

@@ -10,8 +10,10 @@ int cvl_positions_check(const cvl_tensor *positions, int64_t n, int axis, int ar
   for (int64_t i = 0, count = cvl_count(positions); i < count; i++) {
     int64_t p = cvl_position(positions, i);
     if (p < -n || p >= n)
-      return cvl_fail(e, CVL_EARG, arg, "position %lld (element %lld) is out of range: axis %d has %lld elements, counted from 1",
-                      (long long)(p < 0 ? p : p + 1), (long long)i + 1, axis + 1, (long long)n);
+      return cvl_fail(
+          e, CVL_EARG, arg,
+          "position %lld (element %lld) is out of range: axis %d has %lld elements, counted from 1",
+          (long long)(p < 0 ? p : p + 1), (long long)i + 1, axis + 1, (long long)n);
   }
   return 0;
 }

@@ -8,9 +8,12 @@
 static inline int64_t cvl_position(const cvl_tensor *positions, int64_t i) {
   const void *p = cvl_data(positions);
   switch (positions->dtype) {
-    case CVL_I32: return ((const int32_t *)p)[i];
-    case CVL_I64: return ((const int64_t *)p)[i];
-    default: return ((const uint8_t *)p)[i];
+  case CVL_I32:
+    return ((const int32_t *)p)[i];
+  case CVL_I64:
+    return ((const int64_t *)p)[i];
+  default:
+    return ((const uint8_t *)p)[i];
   }
 }
 

@@ -8,8 +8,8 @@
 **   argmax, argmin      the position of the first extreme, int64
 */
 /* CVL_EVERY_DTYPE */
-#include "ops/elementwise.h"
 #include "ops/reduce.h"
+#include "ops/elementwise.h"
 
 typedef struct {
   int64_t axis;
@@ -42,24 +42,24 @@ static int run_axes(job *j, const cvl_args *a, cvl_range_body *body, cvl_err *e)
 }
 
 /* For each output: `begin`, then `each` with its elements v in turn, then `finish`. */
-#define REDUCTION(name, begin, each, finish)                                                       \
-  static void name##_range(void *context, int64_t first, int64_t last) {                         \
-    const job *j = context;                                                                      \
-    for (int64_t i = first; i < last; i++) {                                                     \
-      const real *x = j->x + cvl_walk_offset(&j->r.kept, i);                                     \
-      begin;                                                                                     \
-      for (cvl_piece p = cvl_pieces(0, j->r.count); cvl_next_piece(&j->r.reduced, &p);)          \
-        for (int64_t k = 0; k < p.n; k++) {                                                      \
-          const real v = x[p.offset + k * p.step];                                               \
-          each;                                                                                  \
-        }                                                                                        \
-      finish;                                                                                    \
-    }                                                                                            \
+#define REDUCTION(name, begin, each, finish)                                            \
+  static void name##_range(void *context, int64_t first, int64_t last) {                \
+    const job *j = context;                                                             \
+    for (int64_t i = first; i < last; i++) {                                            \
+      const real *x = j->x + cvl_walk_offset(&j->r.kept, i);                            \
+      begin;                                                                            \
+      for (cvl_piece p = cvl_pieces(0, j->r.count); cvl_next_piece(&j->r.reduced, &p);) \
+        for (int64_t k = 0; k < p.n; k++) {                                             \
+          const real v = x[p.offset + k * p.step];                                      \
+          each;                                                                         \
+        }                                                                               \
+      finish;                                                                           \
+    }                                                                                   \
   }
 #define OUT(type) ((type *)j->out)[i]
-#define FORWARD(name)                                                          \
-  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {          \
-    return run_axes(&(job){.out = cvl_data(y)}, a, name##_range, e);           \
+#define FORWARD(name)                                                 \
+  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) { \
+    return run_axes(&(job){.out = cvl_data(y)}, a, name##_range, e);  \
   }
 
 REDUCTION(max, real m = *x, m = v <= m || m != m ? m : v, OUT(real) = m)
@@ -85,15 +85,22 @@ REDUCTION(prod, int64_t m = 1, m *= (int64_t)v, OUT(int64_t) = m)
 #endif
 FORWARD(prod)
 
-#define FIND(name, better)                                                                             \
-  REDUCTION(name, real m = *x; int64_t at = 0,                                                         \
-            if ((better) || (v != v && m == m)) { m = v; at = p.first + k; }, OUT(int64_t) = at)         \
-  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                                  \
-    const axis_options *o = a->options;                                                                \
-    bool set[CVL_MAX_DIM];                                                                             \
-    if (cvl_reduce_axis(o->axis, a->in[0]->shape.ndim, set, e) != 0) return -1;                        \
-    return run(&(job){.out = cvl_data(y)}, a->in[0], set, name##_range);                               \
-  }                                                                                                    \
+#define FIRST  \
+  real m = *x; \
+  int64_t at = 0
+#define TAKE_IF(wins) \
+  if (wins) {         \
+    m = v;            \
+    at = p.first + k; \
+  }
+#define FIND(name, better)                                                           \
+  REDUCTION(name, FIRST, TAKE_IF((better) || (v != v && m == m)), OUT(int64_t) = at) \
+  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                \
+    const axis_options *o = a->options;                                              \
+    bool set[CVL_MAX_DIM];                                                           \
+    if (cvl_reduce_axis(o->axis, a->in[0]->shape.ndim, set, e) != 0) return -1;      \
+    return run(&(job){.out = cvl_data(y)}, a->in[0], set, name##_range);             \
+  }                                                                                  \
   CVL_KERNELS(name, name##_forward, NULL)
 FIND(argmax, v > m)
 FIND(argmin, v < m)
@@ -139,7 +146,8 @@ static void prod_grad_range(void *context, int64_t first, int64_t last) {
     }
   }
 }
-static int prod_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy, cvl_tensor *const *gx, cvl_err *e) {
+static int prod_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
+                         cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
   return run_axes(&(job){.gy = cvl_data(gy), .out = cvl_data(gx[0])}, a, prod_grad_range, e);
 }
@@ -174,13 +182,15 @@ CVL_KERNELS(prod, prod_forward, NULL)
 extern const cvl_op cvl_op_first_equal;
 
 static int axes_of(const cvl_args *a, bool set[CVL_MAX_DIM], cvl_err *e) {
-  return cvl_reduce_axes(&((const cvl_reduce_options *)a->options)->axis, a->in[0]->shape.ndim, set, e);
+  return cvl_reduce_axes(&((const cvl_reduce_options *)a->options)->axis, a->in[0]->shape.ndim, set,
+                         e);
 }
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   bool set[CVL_MAX_DIM];
   if (axes_of(a, set, e) != 0) return -1;
-  cvl_reduce_shape(&a->in[0]->shape, set, ((const cvl_reduce_options *)a->options)->keep, &y->shape);
+  cvl_reduce_shape(&a->in[0]->shape, set, ((const cvl_reduce_options *)a->options)->keep,
+                   &y->shape);
   return 0;
 }
 
@@ -204,13 +214,16 @@ static int position_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const axis_options *o = a->options;
   const cvl_shape *x = &a->in[0]->shape;
   bool set[CVL_MAX_DIM];
-  if (cvl_reduce_axis(o->axis, x->ndim, set, e) != 0 || cvl_reduce_not_empty(x, set, e) != 0) return -1;
+  if (cvl_reduce_axis(o->axis, x->ndim, set, e) != 0 || cvl_reduce_not_empty(x, set, e) != 0)
+    return -1;
   cvl_reduce_shape(x, set, o->keep, &y->shape);
   y->dtype = CVL_I64;
   return 0;
 }
 
-static int same_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) { return cvl_shape_same(a, y, e); }
+static int same_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
+  return cvl_shape_same(a, y, e);
+}
 
 CVL_OP(first_equal,
   .doc = "first_equal(x, m, axis) -> y\n1 at the first element of each group that equals m, which the group was reduced to.",
@@ -221,7 +234,8 @@ static cvl_tensor *unreduce(cvl_scope *s, const cvl_args *a, cvl_tensor *y) {
   return axes_of(a, set, s->e) != 0 ? NULL : cvl_unreduce(s, y, set, &a->in[0]->shape);
 }
 
-static cvl_tensor *extreme_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *extreme_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                               int i) {
   cvl_tensor *here = cvl_call(s, &cvl_op_first_equal, a->options, 2, a->in[i], y);
   return cvl_mul(s, unreduce(s, a, gy), here);
 }
@@ -230,30 +244,34 @@ static cvl_tensor *prod_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_
   return cvl_div(s, unreduce(s, a, cvl_mul(s, gy, y)), a->in[i]);
 }
 
-static cvl_tensor *logsumexp_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *logsumexp_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                                 int i) {
   cvl_tensor *share = cvl_exp_of(s, cvl_sub(s, a->in[i], unreduce(s, a, y)));
   return cvl_mul(s, unreduce(s, a, gy), share);
 }
 
-#define AXES                                                                                               \
-  .n_in = 1,                                                                                               \
-  CVL_OPTIONS(cvl_reduce_options,                                                                          \
-    CVL_AXES(cvl_reduce_options, axis, CVL_ANY, "an axis or a list of axes; all when left out"),           \
-    CVL_FLAG(cvl_reduce_options, keep, false, "whether reduced axes stay, with size 1"))
-#define AXIS                                                                                               \
-  .n_in = 1,                                                                                               \
-  CVL_OPTIONS(axis_options,                                                                                \
-    CVL_AXIS(axis_options, axis, CVL_ANY, "the axis; x flattened when left out"),                          \
-    CVL_FLAG(axis_options, keep, false, "whether the axis stays, with size 1"))
-#define SAMPLES(name)                                                                                      \
-  CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{2, 3, 2}, 2)", #name "(randn{2, 1, 3}, {1, -1}, {keep = true})", \
+#define AXES                                                                                       \
+  .n_in = 1,                                                                                       \
+  CVL_OPTIONS(                                                                                     \
+      cvl_reduce_options,                                                                          \
+      CVL_AXES(cvl_reduce_options, axis, CVL_ANY, "an axis or a list of axes; all when left out"), \
+      CVL_FLAG(cvl_reduce_options, keep, false, "whether reduced axes stay, with size 1"))
+#define AXIS                                                                                \
+  .n_in = 1,                                                                                \
+  CVL_OPTIONS(axis_options,                                                                 \
+              CVL_AXIS(axis_options, axis, CVL_ANY, "the axis; x flattened when left out"), \
+              CVL_FLAG(axis_options, keep, false, "whether the axis stays, with size 1"))
+#define SAMPLES(name)                                             \
+  CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{2, 3, 2}, 2)", \
+              #name "(randn{2, 1, 3}, {1, -1}, {keep = true})",   \
               #name "(randn{3, 1, 2}:transpose(1, 3), {axis = 1})")
-#define REJECTS(name)                                                                                      \
-  CVL_REJECTS({#name "(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"},                 \
+#define REJECTS(name)                                                                      \
+  CVL_REJECTS({#name "(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"}, \
               {#name "(randn{2, 3}, {1, 1})", "each axis once expected, got axis 1 twice"})
-#define EXTREME_REJECTS(name)                                                                              \
-  CVL_REJECTS({#name "(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"},                 \
-              {#name "(zeros{2, 0}, 2)", "at least one element along axis 2 expected, got a tensor {2, 0}"})
+#define EXTREME_REJECTS(name)                                                              \
+  CVL_REJECTS({#name "(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"}, \
+              {#name "(zeros{2, 0}, 2)",                                                   \
+               "at least one element along axis 2 expected, got a tensor {2, 0}"})
 
 CVL_OP(max,
   .doc = "max(x, axis = nil, {keep = false}) -> y\n"

@@ -13,7 +13,7 @@ typedef struct {
 } cvl_reduce_options;
 
 typedef struct cvl_axes_walk {
-  int ndim; /* at least 1 */
+  int ndim;                                      /* at least 1 */
   int64_t dim[CVL_MAX_DIM], stride[CVL_MAX_DIM]; /* elements */
 } cvl_axes_walk;
 

@@ -5,7 +5,8 @@ int cvl_reduce_axes(const cvl_ints *axes, int ndim, bool set[CVL_MAX_DIM], cvl_e
   for (int i = 0; i < axes->n; i++) {
     int axis = cvl_axis(axes->v[i], ndim, "axis", e);
     if (axis < 0) return -1;
-    if (set[axis]) return cvl_fail(e, CVL_EARG, 0, "each axis once expected, got axis %d twice", axis + 1);
+    if (set[axis])
+      return cvl_fail(e, CVL_EARG, 0, "each axis once expected, got axis %d twice", axis + 1);
     set[axis] = true;
   }
   return 0;
@@ -30,7 +31,8 @@ int cvl_reduce_not_empty(const cvl_shape *x, const bool set[CVL_MAX_DIM], cvl_er
   char text[CVL_SHAPE_TEXT];
   for (int i = 0; i < x->ndim; i++)
     if (set[i] && x->dim[i] == 0)
-      return cvl_fail(e, CVL_ESHAPE, 0, "at least one element along axis %d expected, got a tensor %s", i + 1,
+      return cvl_fail(e, CVL_ESHAPE, 0,
+                      "at least one element along axis %d expected, got a tensor %s", i + 1,
                       cvl_shape_text(x, text));
   return 0;
 }

@@ -108,10 +108,12 @@ extern const cvl_op cvl_op_cumsum;
 
 static int cumsum_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (!cvl_dtype_floating(y->dtype)) y->dtype = CVL_I64;
-  return cvl_axis(((const cumsum_options *)a->options)->axis, y->shape.ndim, "axis", e) < 0 ? -1 : 0;
+  return cvl_axis(((const cumsum_options *)a->options)->axis, y->shape.ndim, "axis", e) < 0 ? -1
+                                                                                            : 0;
 }
 
-static cvl_tensor *cumsum_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *cumsum_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                              int i) {
   cumsum_options o = *(const cumsum_options *)a->options;
   o.reverse = !o.reverse;
   return (void)y, (void)i, cvl_call(s, &cvl_op_cumsum, &o, 1, gy);
@@ -133,8 +135,8 @@ static int topk_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   int axis = cvl_axis(o->axis == CVL_NO_AXIS ? -1 : o->axis, y->shape.ndim, "axis", e);
   if (axis < 0) return -1;
   if (o->k < 1 || o->k > y->shape.dim[axis])
-    return cvl_fail(e, CVL_EARG, 0, "k must lie in 1..%lld, the size of axis %d, got %lld", (long long)y->shape.dim[axis],
-                    axis + 1, (long long)o->k);
+    return cvl_fail(e, CVL_EARG, 0, "k must lie in 1..%lld, the size of axis %d, got %lld",
+                    (long long)y->shape.dim[axis], axis + 1, (long long)o->k);
   y->shape.dim[axis] = o->k;
   y->dtype = CVL_I64;
   return 0;

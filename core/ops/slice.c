@@ -25,7 +25,8 @@ static inline void take_part(const part_options *o, cvl_tensor *x) {
 #include <string.h>
 
 static int unpart(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  cvl_tensor place = {.dtype = y->dtype, .shape = y->shape, .offset = y->offset, .storage = y->storage};
+  cvl_tensor place = {
+      .dtype = y->dtype, .shape = y->shape, .offset = y->offset, .storage = y->storage};
   memcpy(place.stride, y->stride, sizeof place.stride);
   memset(cvl_data(y), 0, (size_t)cvl_count(y) * sizeof(real));
   take_part(a->options, &place);
@@ -35,7 +36,8 @@ CVL_KERNELS(unpart, unpart, NULL)
 
 static int undiagonal(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int last = y->shape.ndim - 1;
-  cvl_tensor place = {.dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
+  cvl_tensor place = {
+      .dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
   memcpy(place.stride, y->stride, sizeof place.stride);
   memset(cvl_data(y), 0, (size_t)cvl_count(y) * sizeof(real));
   place.stride[last - 1] = y->stride[last - 1] + y->stride[last];
@@ -61,7 +63,8 @@ static cvl_tensor *part_of(cvl_scope *s, cvl_tensor *x, const cvl_op *op, const 
   return cvl_call(s, op, &same, 1, x);
 }
 
-cvl_tensor *cvl_slice(cvl_scope *s, cvl_tensor *x, int axis, int64_t first, int64_t count, int64_t step) {
+cvl_tensor *cvl_slice(cvl_scope *s, cvl_tensor *x, int axis, int64_t first, int64_t count,
+                      int64_t step) {
   part_options o = {.axis = axis, .first = first, .count = count, .step = step};
   if (x == NULL) return NULL;
   o.shape = x->shape;
@@ -70,7 +73,9 @@ cvl_tensor *cvl_slice(cvl_scope *s, cvl_tensor *x, int axis, int64_t first, int6
 
 /* ------------------------------------------------------------------------------------- the part, and back to zeros */
 
-static int part(const cvl_args *a, cvl_tensor *y, cvl_err *e) { return (void)e, take_part(a->options, y), 0; }
+static int part(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  return (void)e, take_part(a->options, y), 0;
+}
 
 static cvl_tensor *part_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
   return (void)y, (void)i, part_of(s, gy, &cvl_op_unpart, a->options);
@@ -82,7 +87,8 @@ static int unpart_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   return 0;
 }
 
-static cvl_tensor *unpart_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *unpart_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                              int i) {
   return (void)y, (void)i, part_of(s, gy, &cvl_op_part, a->options);
 }
 
@@ -101,8 +107,9 @@ CVL_OP(unpart,
 static int64_t position(int64_t p, int64_t n, int axis, const char *what, cvl_err *e) {
   if (p > 0 && p <= n) return p - 1;
   if (p < 0 && p >= -n) return p + n;
-  return cvl_fail(e, CVL_EARG, 0, "%s %lld is out of range: axis %d has %lld elements, counted from 1", what, (long long)p,
-                  axis + 1, (long long)n);
+  return cvl_fail(e, CVL_EARG, 0,
+                  "%s %lld is out of range: axis %d has %lld elements, counted from 1", what,
+                  (long long)p, axis + 1, (long long)n);
 }
 
 static cvl_tensor *slice(cvl_scope *s, const cvl_args *a) {
@@ -116,7 +123,8 @@ static cvl_tensor *slice(cvl_scope *s, const cvl_args *a) {
     return NULL;
   }
   n = x->shape.dim[axis];
-  first = o->first == INT64_MIN ? (step > 0 ? 0 : n - 1) : position(o->first, n, axis, "first", s->e);
+  first =
+      o->first == INT64_MIN ? (step > 0 ? 0 : n - 1) : position(o->first, n, axis, "first", s->e);
   last = o->last == INT64_MIN ? (step > 0 ? n - 1 : 0) : position(o->last, n, axis, "last", s->e);
   if (cvl_scope_failed(s)) return NULL;
   count = step > 0 ? (last - first) / step + 1 : (first - last) / -step + 1;
@@ -170,14 +178,16 @@ static int diagonal(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int last = y->shape.ndim - 1;
   char text[CVL_SHAPE_TEXT];
   if (last < 1)
-    return cvl_fail(e, CVL_ESHAPE, 1, "at least 2 axes expected, got a tensor %s", cvl_shape_text(&a->in[0]->shape, text));
+    return cvl_fail(e, CVL_ESHAPE, 1, "at least 2 axes expected, got a tensor %s",
+                    cvl_shape_text(&a->in[0]->shape, text));
   if (y->shape.dim[last] < y->shape.dim[last - 1]) y->shape.dim[last - 1] = y->shape.dim[last];
   y->stride[last - 1] += y->stride[last];
   y->shape.ndim--;
   return 0;
 }
 
-static cvl_tensor *diagonal_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *diagonal_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                                int i) {
   cvl_shape shape = a->in[i]->shape;
   return (void)y, cvl_call(s, &cvl_op_undiagonal, &shape, 1, gy);
 }
@@ -188,7 +198,8 @@ static int undiagonal_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   return 0;
 }
 
-static cvl_tensor *undiagonal_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *undiagonal_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                                  int i) {
   return (void)a, (void)y, (void)i, cvl_call(s, &cvl_op_diagonal, NULL, 1, gy);
 }
 

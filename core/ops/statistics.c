@@ -37,7 +37,8 @@ static cvl_tensor *floating(cvl_scope *s, cvl_tensor *x) {
   return cvl_dtype_floating(x->dtype) ? x : cvl_cast(s, x, CVL_F32);
 }
 
-static cvl_tensor *mean_over(cvl_scope *s, cvl_tensor *x, const cvl_ints *axes, bool keep, double by) {
+static cvl_tensor *mean_over(cvl_scope *s, cvl_tensor *x, const cvl_ints *axes, bool keep,
+                             double by) {
   return cvl_mul_scalar(s, cvl_sum(s, x, axes, keep), 1 / by);
 }
 
@@ -64,7 +65,8 @@ static cvl_tensor *norm(cvl_scope *s, const cvl_args *a) {
   const norm_options *o = a->options;
   cvl_reduce_options over = {o->axis, o->keep};
   cvl_tensor *x = floating(s, a->in[0]), *size;
-  if (o->p == 2) return cvl_call(s, &cvl_op_safe_sqrt, NULL, 1, cvl_sum(s, cvl_square(s, x), &o->axis, o->keep));
+  if (o->p == 2)
+    return cvl_call(s, &cvl_op_safe_sqrt, NULL, 1, cvl_sum(s, cvl_square(s, x), &o->axis, o->keep));
   size = cvl_call(s, &cvl_op_abs, NULL, 1, x);
   if (o->p == 1) return cvl_sum(s, size, &o->axis, o->keep);
   if (o->p == INFINITY) return cvl_call(s, &cvl_op_max, &over, 1, size);
@@ -73,15 +75,17 @@ static cvl_tensor *norm(cvl_scope *s, const cvl_args *a) {
   return cvl_call(s, &cvl_op_pow, NULL, 2, size, cvl_scalar(s, size, 1 / o->p));
 }
 
-#define SAMPLES(name)                                                                                      \
-  CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{2, 3, 2}, {axis = 2})", #name "(randn{2, 1, 3}, {axis = {1, -1}, keep = true})", \
+#define SAMPLES(name)                                                      \
+  CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{2, 3, 2}, {axis = 2})", \
+              #name "(randn{2, 1, 3}, {axis = {1, -1}, keep = true})",     \
               #name "(randn{3, 1, 2}:transpose(1, 3), {axis = 1})")
-#define REJECTS(name)                                                                                      \
-  CVL_REJECTS({#name "(randn{2, 3}, {axis = 3})", "axis 3 is out of range: the tensor has 2 axes"},        \
-              {#name "(randn{2, 3}, {axis = {1, 1}})", "each axis once expected, got axis 1 twice"})
-#define OVER(type)                                                                                         \
-  CVL_AXES(type, axis, CVL_ANY, "an axis or a list of axes; all when left out"),                           \
-  CVL_FLAG(type, keep, false, "whether reduced axes stay, with size 1")
+#define REJECTS(name)                                                                       \
+  CVL_REJECTS(                                                                              \
+      {#name "(randn{2, 3}, {axis = 3})", "axis 3 is out of range: the tensor has 2 axes"}, \
+      {#name "(randn{2, 3}, {axis = {1, 1}})", "each axis once expected, got axis 1 twice"})
+#define OVER(type)                                                               \
+  CVL_AXES(type, axis, CVL_ANY, "an axis or a list of axes; all when left out"), \
+      CVL_FLAG(type, keep, false, "whether reduced axes stay, with size 1")
 
 CVL_OP(mean,
   .doc = "mean(x, axis = nil, {keep = false}) -> y\n"

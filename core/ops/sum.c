@@ -49,7 +49,8 @@ static sum_t sum_piece(const real *x, int64_t n, int64_t step) {
 }
 
 /* sums[c] += the n elements x[c], x[c + step], ...: four rows at a time, so that the sums are loaded less often. */
-static void add_rows(sum_t *restrict sums, int64_t columns, const real *x, int64_t n, int64_t step) {
+static void add_rows(sum_t *restrict sums, int64_t columns, const real *x, int64_t n,
+                     int64_t step) {
   int64_t i = 0;
   for (; i + 4 <= n; i += 4, x += 4 * step) {
     const real *p = x, *q = x + step, *r = x + 2 * step, *s = x + 3 * step;
@@ -64,10 +65,10 @@ typedef struct {
   const cvl_reduction *r;
   const real *x;
   out_t *y;
-  sum_t *partial;    /* {parts, outputs}, or NULL when there is one part */
-  int64_t row;       /* outputs along the innermost kept axis */
-  int64_t tile;      /* outputs of a unit, within a row */
-  int64_t per_row;   /* units of a row */
+  sum_t *partial;        /* {parts, outputs}, or NULL when there is one part */
+  int64_t row;           /* outputs along the innermost kept axis */
+  int64_t tile;          /* outputs of a unit, within a row */
+  int64_t per_row;       /* units of a row */
   int64_t parts, length; /* parts of an output's elements, and how many are in one */
 } job;
 
@@ -75,17 +76,20 @@ static void unit(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_reduction *r = j->r;
   int64_t u = chunk / j->parts, part = chunk % j->parts, first = u % j->per_row * j->tile;
-  int64_t output = u / j->per_row * j->row + first, columns = j->row - first, last = (part + 1) * j->length;
+  int64_t output = u / j->per_row * j->row + first, columns = j->row - first,
+          last = (part + 1) * j->length;
   int64_t column_step = r->kept.stride[r->kept.ndim - 1];
   const real *x = j->x + cvl_walk_offset(&r->kept, output);
   sum_t sums[TILE] = {0};
   (void)worker;
   if (columns > j->tile) columns = j->tile;
-  for (cvl_piece p = cvl_pieces(part * j->length, last < r->count ? last : r->count); cvl_next_piece(&r->reduced, &p);)
+  for (cvl_piece p = cvl_pieces(part * j->length, last < r->count ? last : r->count);
+       cvl_next_piece(&r->reduced, &p);)
     if (column_step == 1 && columns > 1 && p.step != 1)
       add_rows(sums, columns, x + p.offset, p.n, p.step);
     else
-      for (int64_t c = 0; c < columns; c++) sums[c] += sum_piece(x + p.offset + c * column_step, p.n, p.step);
+      for (int64_t c = 0; c < columns; c++)
+        sums[c] += sum_piece(x + p.offset + c * column_step, p.n, p.step);
   if (j->partial != NULL)
     memcpy(j->partial + part * r->outputs + output, sums, (size_t)columns * sizeof *sums);
   else
@@ -141,7 +145,8 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (cvl_reduce_axes(&o->axis, a->in[0]->shape.ndim, set, e) != 0) return -1;
   cvl_reduce_shape(&a->in[0]->shape, set, o->keep, &y->shape);
   y->shape.ndim -= o->leading;
-  for (int i = 0; o->leading > 0 && i < y->shape.ndim; i++) y->shape.dim[i] = y->shape.dim[i + o->leading];
+  for (int i = 0; o->leading > 0 && i < y->shape.ndim; i++)
+    y->shape.dim[i] = y->shape.dim[i + o->leading];
   if (!cvl_dtype_floating(y->dtype)) y->dtype = CVL_I64;
   return 0;
 }

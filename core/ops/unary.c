@@ -23,7 +23,7 @@ F(absolute, x < 0 ? (real)-x : x)
 DF(absolute_d, (real)((x > 0) - (x < 0)))
 CVL_UNARY(abs, cvl_no_options, absolute, absolute_d)
 
-F(square, (real)(x * x))
+CVL_SCALAR real square(real x, O) { return (void)o, (real)(x * x); }
 DF(square_d, 2 * x)
 CVL_UNARY(square, cvl_no_options, square, square_d)
 
@@ -42,7 +42,9 @@ CVL_SCALAR real bound(double v) {
   const bool is_signed = (real)-1 < (real)1;
   const double top = is_signed ? (double)((uint64_t)1 << (8 * sizeof(real) - 1)) : 0x1p8;
   const real highest = is_signed ? (real)(((uint64_t)1 << (8 * sizeof(real) - 1)) - 1) : (real)255;
-  return v >= top ? highest : v <= (is_signed ? -top : 0) ? (real)(is_signed ? -highest - 1 : 0) : (real)v;
+  return v >= top                      ? highest
+         : v <= (is_signed ? -top : 0) ? (real)(is_signed ? -highest - 1 : 0)
+                                       : (real)v;
 }
 #define BOUND(v) bound(v)
 #endif
@@ -72,7 +74,7 @@ DF(safe_root_d, y > 0 ? (real)0.5 / y : 0)
 F(inverse_root, 1 / sqrt(x))
 DF(inverse_root_d, (real)-0.5 * y * y * y)
 F(inverse, 1 / x)
-DF(inverse_d, -y * y)
+DF(inverse_d, -square(y, o))
 F(power_of_e, cvl_exp(x))
 DF(power_of_e_d, y)
 F(power_of_e_less_1, cvl_expm1(x))
@@ -116,7 +118,7 @@ CVL_UNARY(erf, cvl_no_options, error_function, error_function_d)
 extern const cvl_op cvl_op_sign, cvl_op_sin, cvl_op_cos, cvl_op_ge, cvl_op_le, cvl_op_eq, cvl_op_ne,
     cvl_op_logical_and;
 
-#define VJP(name)                                                                                \
+#define VJP(name) \
   static cvl_tensor *name(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i)
 #define X a->in[i]
 #define CALL(op, x) cvl_call(s, &cvl_op_##op, NULL, 1, x)
@@ -159,7 +161,8 @@ static int clamp_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const clamp_options *o = a->options;
   (void)y;
   if (o->min <= o->max) return 0;
-  return cvl_fail(e, CVL_EARG, 0, "min must not be above max, got min = %g and max = %g", o->min, o->max);
+  return cvl_fail(e, CVL_EARG, 0, "min must not be above max, got min = %g and max = %g", o->min,
+                  o->max);
 }
 
 static int test_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
@@ -174,8 +177,8 @@ static int test_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 #define CONSTANT ELEMENTWISE, .drops = CVL_DROP_ALL
 #define TEST .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = test_shape
 #define TAKES_TENSORS(name) CVL_REJECTS({#name "(nil)", "tensor expected, got nil"})
-#define WANTS_REALS(name)                                                   \
-  CVL_REJECTS({#name "(nil)", "tensor expected, got nil"},                  \
+#define WANTS_REALS(name)                                  \
+  CVL_REJECTS({#name "(nil)", "tensor expected, got nil"}, \
               {#name "(randn{2}:cast(\"int32\"))", "int32"})
 
 CVL_OP(neg,

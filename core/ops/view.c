@@ -14,7 +14,7 @@
 
 extern const cvl_op cvl_op_view, cvl_op_reshape, cvl_op_expand, cvl_op_permute, cvl_op_transpose;
 
-#define VJP(name)                                                                                \
+#define VJP(name) \
   static cvl_tensor *name(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i)
 
 static cvl_shape_options sizes_of(const cvl_shape *shape) {
@@ -37,7 +37,8 @@ cvl_tensor *cvl_transpose(cvl_scope *s, cvl_tensor *x, int64_t a, int64_t b) {
   return cvl_call(s, &cvl_op_transpose, &(cvl_two_axes_options){a, b}, 1, x);
 }
 
-cvl_tensor *cvl_unreduce(cvl_scope *s, cvl_tensor *y, const bool axes[CVL_MAX_DIM], const cvl_shape *shape) {
+cvl_tensor *cvl_unreduce(cvl_scope *s, cvl_tensor *y, const bool axes[CVL_MAX_DIM],
+                         const cvl_shape *shape) {
   cvl_shape kept = *shape;
   for (int i = 0; i < kept.ndim; i++)
     if (axes[i]) kept.dim[i] = 1;
@@ -59,7 +60,8 @@ static int target(const cvl_shape *x, const cvl_ints *wanted, cvl_shape *y, cvl_
     y->dim[i] = wanted->v[i];
     if (wanted->v[i] == -1) {
       if (free_axis >= 0)
-        return cvl_fail(e, CVL_ESHAPE, 0, "one size at most may be -1, got %s", cvl_shape_text(y, ty));
+        return cvl_fail(e, CVL_ESHAPE, 0, "one size at most may be -1, got %s",
+                        cvl_shape_text(y, ty));
       free_axis = i;
     } else if (wanted->v[i] < 0 || __builtin_mul_overflow(known, wanted->v[i], &known)) {
       fits = false;
@@ -91,7 +93,8 @@ static bool restride(const cvl_tensor *x, const cvl_shape *to, int64_t stride[CV
     if (x->shape.dim[i] == 1) continue;
     base = x->stride[i];
     group = x->shape.dim[i];
-    while (i > 0 && (x->shape.dim[i - 1] == 1 || x->stride[i - 1] == base * group)) group *= x->shape.dim[--i];
+    while (i > 0 && (x->shape.dim[i - 1] == 1 || x->stride[i - 1] == base * group))
+      group *= x->shape.dim[--i];
     for (used = 1; axis >= 0 && (used < group || to->dim[axis] == 1); axis--) {
       stride[axis] = base * used;
       used *= to->dim[axis];
@@ -130,7 +133,8 @@ static cvl_tensor *reshape_to(cvl_scope *s, cvl_tensor *x, const cvl_shape *shap
 static cvl_tensor *reshape(cvl_scope *s, const cvl_args *a) {
   const cvl_shape_options *o = a->options;
   cvl_shape shape;
-  return target(&a->in[0]->shape, &o->shape, &shape, s->e) != 0 ? NULL : reshape_to(s, a->in[0], &shape);
+  return target(&a->in[0]->shape, &o->shape, &shape, s->e) != 0 ? NULL
+                                                                : reshape_to(s, a->in[0], &shape);
 }
 
 CVL_OP(reshape,
@@ -177,11 +181,13 @@ static int permute(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
   bool seen[CVL_MAX_DIM] = {false};
   if (o->axes.n != x->shape.ndim)
-    return cvl_fail(e, CVL_ESHAPE, 0, "as many axes as the tensor has expected, %d, got %d", x->shape.ndim, o->axes.n);
+    return cvl_fail(e, CVL_ESHAPE, 0, "as many axes as the tensor has expected, %d, got %d",
+                    x->shape.ndim, o->axes.n);
   for (int i = 0; i < o->axes.n; i++) {
     int axis = cvl_axis(o->axes.v[i], x->shape.ndim, "axis", e);
     if (axis < 0) return -1;
-    if (seen[axis]) return cvl_fail(e, CVL_EARG, 0, "each axis once expected, got axis %d twice", axis + 1);
+    if (seen[axis])
+      return cvl_fail(e, CVL_EARG, 0, "each axis once expected, got axis %d twice", axis + 1);
     seen[axis] = true;
     y->shape.dim[i] = x->shape.dim[axis];
     y->stride[i] = x->stride[axis];
@@ -215,7 +221,8 @@ static int transpose(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_two_axes_options *o = a->options;
   const cvl_tensor *x = a->in[0];
   int p = cvl_axis(o->a == CVL_NO_AXIS ? -2 : o->a, x->shape.ndim, "axis", e), q;
-  if (p < 0 || (q = cvl_axis(o->b == CVL_NO_AXIS ? -1 : o->b, x->shape.ndim, "axis", e)) < 0) return -1;
+  if (p < 0 || (q = cvl_axis(o->b == CVL_NO_AXIS ? -1 : o->b, x->shape.ndim, "axis", e)) < 0)
+    return -1;
   y->shape.dim[p] = x->shape.dim[q];
   y->shape.dim[q] = x->shape.dim[p];
   y->stride[p] = x->stride[q];
@@ -254,8 +261,10 @@ static int expand(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
     y->stride[i] = i < extra || (own == 1 && size != 1) ? 0 : x->stride[i - extra];
   }
   if (!fits)
-    return cvl_fail(e, CVL_ESHAPE, 0, "a tensor %s does not expand to %s: only axes of size 1, and new ones in front, can",
-                    cvl_shape_text(&x->shape, tx), ty);
+    return cvl_fail(
+        e, CVL_ESHAPE, 0,
+        "a tensor %s does not expand to %s: only axes of size 1, and new ones in front, can",
+        cvl_shape_text(&x->shape, tx), ty);
   return cvl_shape_check(&y->shape, (int64_t)cvl_dtype_size(x->dtype), e);
 }
 
@@ -277,8 +286,8 @@ static int squeeze(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   if (o->axis != CVL_NO_AXIS) {
     if ((only = cvl_axis(o->axis, x->shape.ndim, "axis", e)) < 0) return -1;
     if (x->shape.dim[only] != 1)
-      return cvl_fail(e, CVL_ESHAPE, 0, "an axis of size 1 expected, axis %d has size %lld", only + 1,
-                      (long long)x->shape.dim[only]);
+      return cvl_fail(e, CVL_ESHAPE, 0, "an axis of size 1 expected, axis %d has size %lld",
+                      only + 1, (long long)x->shape.dim[only]);
   }
   for (int i = 0; i < x->shape.ndim; i++) {
     if (only >= 0 ? i == only : x->shape.dim[i] == 1) continue;

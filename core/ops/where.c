@@ -47,12 +47,13 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (a->in[0]->dtype != CVL_BOOL)
     return cvl_fail(e, CVL_EDTYPE, 1, "bool expected, got %s", cvl_dtype_name(a->in[0]->dtype));
   if (a->in[2]->dtype != y->dtype)
-    return cvl_fail(e, CVL_EDTYPE, 3, "%s like the second expected, got %s", cvl_dtype_name(y->dtype),
-                    cvl_dtype_name(a->in[2]->dtype));
+    return cvl_fail(e, CVL_EDTYPE, 3, "%s like the second expected, got %s",
+                    cvl_dtype_name(y->dtype), cvl_dtype_name(a->in[2]->dtype));
   return cvl_shape_broadcasts(a, y, e);
 }
 
-static cvl_tensor *choose_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
+static cvl_tensor *choose_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
+                              int i) {
   cvl_tensor *zero = cvl_scalar(s, gy, 0);
   (void)y;
   if (i == 1) return cvl_call(s, &cvl_op_choose, NULL, 3, a->in[0], gy, zero);
@@ -83,7 +84,8 @@ static cvl_tensor *masked_fill(cvl_scope *s, const cvl_args *a) {
   cvl_tensor *x = a->in[0], *mask = a->in[1];
   cvl_shape y;
   if (cvl_shape_broadcast(&x->shape, &mask->shape, &y, s->e) != 0) return NULL;
-  return cvl_call(s, &cvl_op_choose, NULL, 3, cvl_cast(s, mask, CVL_BOOL), cvl_scalar(s, x, o->value), x);
+  return cvl_call(s, &cvl_op_choose, NULL, 3, cvl_cast(s, mask, CVL_BOOL),
+                  cvl_scalar(s, x, o->value), x);
 }
 
 CVL_OP(masked_fill,

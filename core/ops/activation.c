@@ -36,10 +36,12 @@ typedef struct {
   double negative_slope;
 } leaky_options;
 CVL_SCALAR real leaky(real x, const leaky_options *o) {
-  return x > 0 ? x : (real)o->negative_slope * x;
+  real left = (real)o->negative_slope * x; /* outside of the choice: the loop is vector code then */
+  return x > 0 ? x : left;
 }
 CVL_SCALAR real leaky_d(real x, real y, const leaky_options *o) {
-  return (void)y, x > 0 ? 1 : (real)o->negative_slope;
+  real slope = (real)o->negative_slope;
+  return (void)y, x > 0 ? 1 : slope;
 }
 CVL_UNARY(leaky_relu, leaky_options, leaky, leaky_d)
 
@@ -47,33 +49,37 @@ typedef struct {
   double alpha;
 } elu_options;
 CVL_SCALAR real elu_of(real x, const elu_options *o) {
-  return x > 0 ? x : (real)o->alpha * cvl_expm1(x);
+  real left = (real)o->alpha * cvl_expm1(x);
+  return x > 0 ? x : left;
 }
 CVL_SCALAR real elu_d(real x, real y, const elu_options *o) {
-  return x > 0 ? 1 : y + (real)o->alpha;
+  real left = y + (real)o->alpha;
+  return x > 0 ? 1 : left;
 }
 CVL_UNARY(elu, elu_options, elu_of, elu_d)
 
-F(selu_of, (real)SELU_SCALE *(x > 0 ? x : (real)SELU_ALPHA * cvl_expm1(x)))
+CVL_SCALAR real selu_of(real x, O) {
+  real left = (real)SELU_ALPHA * cvl_expm1(x);
+  return (void)o, (real)SELU_SCALE * (x > 0 ? x : left);
+}
 DF(selu_d, x > 0 ? (real)SELU_SCALE : y + (real)(SELU_SCALE * SELU_ALPHA))
 CVL_UNARY(selu, cvl_no_options, selu_of, selu_d)
 
-typedef struct {
-  bool approximate;
-} gelu_options;
-CVL_SCALAR real gelu_inner(real x) { return (real)GELU_ROOT * (x + (real)GELU_CUBE * x * x * x); }
-CVL_SCALAR real gelu_of(real x, const gelu_options *o) {
-  return x / 2 * (1 + (o->approximate ? cvl_tanh(gelu_inner(x)) : cvl_erf(x * (real)HALF_ROOT)));
-}
-CVL_SCALAR real gelu_d(real x, real y, const gelu_options *o) {
-  (void)y;
-  if (o->approximate) {
-    real t = cvl_tanh(gelu_inner(x));
-    return (1 + t + x * (1 - t * t) * (real)GELU_ROOT * (1 + 3 * (real)GELU_CUBE * x * x)) / 2;
-  }
+CVL_SCALAR real gelu_of(real x, O) { return (void)o, x / 2 * (1 + cvl_erf(x * (real)HALF_ROOT)); }
+CVL_SCALAR real gelu_d(real x, real y, O) {
+  (void)y, (void)o;
   return (1 + cvl_erf(x * (real)HALF_ROOT)) / 2 + x * (real)PHI_SCALE * cvl_exp(-x * x / 2);
 }
-CVL_UNARY(gelu, gelu_options, gelu_of, gelu_d)
+CVL_UNARY(gelu_erf, cvl_no_options, gelu_of, gelu_d)
+
+CVL_SCALAR real gelu_inner(real x) { return (real)GELU_ROOT * (x + (real)GELU_CUBE * x * x * x); }
+CVL_SCALAR real gelu_tanh_of(real x, O) { return (void)o, x / 2 * (1 + cvl_tanh(gelu_inner(x))); }
+CVL_SCALAR real gelu_tanh_d(real x, real y, O) {
+  real t = cvl_tanh(gelu_inner(x));
+  (void)y, (void)o;
+  return (1 + t + x * (1 - t * t) * (real)GELU_ROOT * (1 + 3 * (real)GELU_CUBE * x * x)) / 2;
+}
+CVL_UNARY(gelu_tanh, cvl_no_options, gelu_tanh_of, gelu_tanh_d)
 
 F(sigmoid_of, cvl_sigmoid(x))
 DF(sigmoid_d, y *(1 - y))
@@ -90,18 +96,23 @@ CVL_SCALAR real silu_d(real x, real y, O) {
 }
 CVL_UNARY(silu, cvl_no_options, silu_of, silu_d)
 
-F(softplus_of, (x > 0 ? x : 0) + cvl_log1p(cvl_exp(-fabs(x))))
+F(softplus_of, cvl_softplus(x))
 DF(softplus_d, cvl_sigmoid(x))
 CVL_UNARY(softplus, cvl_no_options, softplus_of, softplus_d)
 
-F(log_sigmoid_of, (x < 0 ? x : 0) - cvl_log1p(cvl_exp(-fabs(x))))
+F(log_sigmoid_of, -cvl_softplus(-x))
 DF(log_sigmoid_d, cvl_sigmoid(-x))
 CVL_UNARY(log_sigmoid, cvl_no_options, log_sigmoid_of, log_sigmoid_d)
 
-F(mish_of, x *cvl_tanh(softplus_of(x, o)))
+/* tanh(ln(1 + n)) with n = e^x, without the logarithm; 1 to the last bit beyond 20. */
+CVL_SCALAR real mish_tanh(real x) {
+  real n = cvl_exp(x > 20 ? 20 : x), w = n * (n + 2);
+  return w / (w + 2);
+}
+CVL_SCALAR real mish_of(real x, O) { return (void)o, x * mish_tanh(x); }
 CVL_SCALAR real mish_d(real x, real y, O) {
-  real t = cvl_tanh(softplus_of(x, o));
-  return (void)y, t + x * (1 - t * t) * cvl_sigmoid(x);
+  real t = mish_tanh(x);
+  return (void)y, (void)o, t + x * (1 - t * t) * cvl_sigmoid(x);
 }
 CVL_UNARY(mish, cvl_no_options, mish_of, mish_d)
 
@@ -121,7 +132,7 @@ CVL_UNARY(hard_swish, cvl_no_options, hard_swish_of, hard_swish_d)
 #include "ops/call.h"
 
 extern const cvl_op cvl_op_sigmoid, cvl_op_tanh, cvl_op_softplus, cvl_op_erf, cvl_op_gt, cvl_op_le,
-    cvl_op_lt, cvl_op_abs, cvl_op_add;
+    cvl_op_lt, cvl_op_abs, cvl_op_gelu_erf, cvl_op_gelu_tanh;
 
 #define VJP(name) \
   static cvl_tensor *name(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i)
@@ -164,24 +175,31 @@ VJP(selu_vjp) {
   cvl_tensor *left = cvl_add_scalar(s, y, SELU_SCALE * SELU_ALPHA);
   return cvl_mul(s, gy, by_sign(s, X, cvl_full_like(s, y, SELU_SCALE), left));
 }
-VJP(gelu_vjp) {
-  cvl_tensor *square = cvl_square(s, X), *d;
-  (void)y;
-  if (((const gelu_options *)a->options)->approximate) {
-    cvl_tensor *inner = cvl_mul(
-        s, X, cvl_add_scalar(s, cvl_mul_scalar(s, square, GELU_ROOT * GELU_CUBE), GELU_ROOT));
-    cvl_tensor *slope =
-        cvl_add_scalar(s, cvl_mul_scalar(s, square, 3 * GELU_ROOT * GELU_CUBE), GELU_ROOT);
-    cvl_tensor *t = CALL(tanh, inner), *dt = cvl_mul(s, one_minus(s, cvl_square(s, t)), slope);
-    d = cvl_mul_scalar(s, cvl_add_scalar(s, cvl_add(s, t, cvl_mul(s, X, dt)), 1), 0.5);
-  } else {
-    cvl_tensor *bell = cvl_mul_scalar(s, cvl_exp_of(s, cvl_mul_scalar(s, square, -0.5)), PHI_SCALE);
-    cvl_tensor *phi =
-        cvl_add_scalar(s, cvl_mul_scalar(s, CALL(erf, cvl_mul_scalar(s, X, HALF_ROOT)), 0.5), 0.5);
-    d = cvl_add(s, phi, cvl_mul(s, X, bell));
-  }
-  return cvl_mul(s, gy, d);
+VJP(gelu_erf_vjp) {
+  cvl_tensor *bell = cvl_exp_of(s, cvl_mul_scalar(s, cvl_square(s, X), -0.5));
+  cvl_tensor *phi = CALL(erf, cvl_mul_scalar(s, X, HALF_ROOT));
+  phi = cvl_mul_scalar(s, cvl_add_scalar(s, phi, 1), 0.5);
+  bell = cvl_mul_scalar(s, bell, PHI_SCALE);
+  return (void)y, cvl_mul(s, gy, cvl_add(s, phi, cvl_mul(s, X, bell)));
 }
+VJP(gelu_tanh_vjp) {
+  cvl_tensor *square = cvl_mul_scalar(s, cvl_square(s, X), GELU_ROOT * GELU_CUBE);
+  cvl_tensor *inner = cvl_mul(s, X, cvl_add_scalar(s, square, GELU_ROOT));
+  cvl_tensor *slope = cvl_add_scalar(s, cvl_mul_scalar(s, square, 3), GELU_ROOT);
+  cvl_tensor *t = CALL(tanh, inner), *dt = cvl_mul(s, one_minus(s, cvl_square(s, t)), slope);
+  cvl_tensor *twice = cvl_add_scalar(s, cvl_add(s, t, cvl_mul(s, X, dt)), 1);
+  return (void)y, cvl_mul(s, gy, cvl_mul_scalar(s, twice, 0.5));
+}
+
+typedef struct {
+  bool approximate;
+} gelu_options;
+
+static cvl_tensor *gelu(cvl_scope *s, const cvl_args *a) {
+  bool approximate = ((const gelu_options *)a->options)->approximate;
+  return cvl_call(s, approximate ? &cvl_op_gelu_tanh : &cvl_op_gelu_erf, NULL, 1, a->in[0]);
+}
+
 VJP(sigmoid_vjp) { return (void)a, (void)i, cvl_mul(s, gy, cvl_mul(s, y, one_minus(s, y))); }
 VJP(tanh_vjp) { return (void)a, (void)i, cvl_mul(s, gy, one_minus(s, cvl_square(s, y))); }
 VJP(silu_vjp) {
@@ -240,13 +258,21 @@ CVL_OP(selu,
   .doc = "selu(x) -> y\ny = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)): keeps mean 0 and variance 1. "
          "Klambauer et al. 2017.",
   ACTIVATION, .vjp = selu_vjp, SAMPLES(selu), REJECTS(selu));
+CVL_OP(gelu_erf,
+  .doc = "gelu_erf(x) -> y\ngelu, exact.",
+  ACTIVATION, NEEDS_X, .internal = true, .vjp = gelu_erf_vjp, SAMPLES(gelu_erf));
+CVL_OP(gelu_tanh,
+  .doc = "gelu_tanh(x) -> y\ngelu, approximated.",
+  ACTIVATION, NEEDS_X, .internal = true, .vjp = gelu_tanh_vjp, SAMPLES(gelu_tanh));
 CVL_OP(gelu,
   .doc = "gelu(x, {approximate = false}) -> y\n"
-         "y = x Phi(x), Phi the normal distribution; approximate: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). "
-         "Hendrycks & Gimpel 2016.",
-  ACTIVATION, NEEDS_X, .vjp = gelu_vjp,
-  CVL_OPTIONS(gelu_options, CVL_FLAG(gelu_options, approximate, false, "the formula with tanh")),
-  CVL_SAMPLES("gelu(randn{2, 3})", "gelu(randn{3, 2}:transpose(1, 2), {approximate = true})"), REJECTS(gelu));
+         "y = x Phi(x), Phi the normal distribution; approximate: "
+         "x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Hendrycks & Gimpel 2016.",
+  .n_in = 1, .strided = true, .floating = true, .compose = gelu,
+  CVL_OPTIONS(gelu_options,
+    CVL_FLAG(gelu_options, approximate, false, "the formula with tanh")),
+  CVL_SAMPLES("gelu(randn{2, 3})", "gelu(randn{3, 2}:transpose(1, 2), {approximate = true})"),
+  REJECTS(gelu));
 CVL_OP(silu,
   .doc = "silu(x) -> y\ny = x sigmoid(x), also called swish.",
   ACTIVATION, NEEDS_X, .vjp = silu_vjp, SAMPLES(silu), REJECTS(silu));

@@ -98,6 +98,11 @@ typedef struct {
       const real *restrict u = (const real *)p[1];                                               \
       const real v = CVL_AT(real, 2, 0);                                                         \
       for (int64_t i = 0; i < n; i++) y[i] = (type)f(u[i], v, o);                                \
+    } else if (CVL_UNIT(0, type) && l->step[1] == 0 && CVL_UNIT(2, real)) {                      \
+      type *restrict y = (type *)p[0];                                                           \
+      const real u = CVL_AT(real, 1, 0);                                                         \
+      const real *restrict v = (const real *)p[2];                                               \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u, v[i], o);                                \
     } else {                                                                                     \
       for (int64_t i = 0; i < n; i++)                                                            \
         CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), CVL_AT(real, 2, i), o);                 \

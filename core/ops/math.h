@@ -103,6 +103,22 @@ CVL_INLINE_ float cvl_log1p_f32(float x) {
   return u > 0.0f && u < INFINITY ? y + lost / u : y;
 }
 
+/* ln(1 + e^x) = max(x, 0) + ln(1 + e), e = e^-|x| in [0, 1]; ln(1 + e) = 2 artanh(s), s = e / (2 + e) <= 1/3. */
+CVL_INLINE_ float cvl_softplus_f32(float x) {
+  float e = cvl_exp_f32(-fabsf(x)), s = e / (2.0f + e), q = s * s, p;
+  p = 2.0f / 15;
+  p = p * q + 2.0f / 13;
+  p = p * q + 2.0f / 11;
+  p = p * q + 2.0f / 9;
+  p = p * q + 2.0f / 7;
+  p = p * q + 2.0f / 5;
+  p = p * q + 2.0f / 3;
+  p = p * q + 2.0f;
+  return (x > 0.0f ? x : 0.0f) + s * p;
+}
+
+CVL_INLINE_ double cvl_softplus_f64(double x) { return (x > 0 ? x : 0) + (log1p)((exp)(-fabs(x))); }
+
 /* erf x within 2e-7: Taylor below 1, above it Abramowitz & Stegun 1964, 7.1.26. */
 CVL_INLINE_ float cvl_erf_f32(float x) {
   float a = fabsf(x), q = x * x, t = 1.0f / (1.0f + 0.3275911f * a), p, r;
@@ -138,6 +154,7 @@ CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
 #define cvl_expm1(x) _Generic((x), float: cvl_expm1_f32, default: cvl_expm1_f64)(x)
 #define cvl_log1p(x) _Generic((x), float: cvl_log1p_f32, default: cvl_log1p_f64)(x)
 #define cvl_erf(x) _Generic((x), float: cvl_erf_f32, default: cvl_erf_f64)(x)
+#define cvl_softplus(x) _Generic((x), float: cvl_softplus_f32, default: cvl_softplus_f64)(x)
 #define cvl_sigmoid(x) _Generic((x), float: cvl_sigmoid_f32, default: cvl_sigmoid_f64)(x)
 
 #endif

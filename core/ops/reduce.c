@@ -18,8 +18,9 @@ typedef struct {
 
 #ifdef CVL_REAL
 #include "base/pool.h"
+#include "ops/row.h"
 
-enum { GRAIN = 16384 /* elements that are worth another thread */ };
+enum { GRAIN = 16384, /* elements that are worth another thread */ PART = 256 };
 
 typedef struct {
   cvl_reduction r;
@@ -62,13 +63,27 @@ static int run_axes(job *j, const cvl_args *a, cvl_range_body *body, cvl_err *e)
     return run_axes(&(job){.out = cvl_data(y)}, a, name##_range, e);  \
   }
 
-REDUCTION(max, real m = *x, m = v <= m || m != m ? m : v, OUT(real) = m)
-FORWARD(max)
-CVL_KERNELS(max, max_forward, NULL)
-
-REDUCTION(min, real m = *x, m = v >= m || m != m ? m : v, OUT(real) = m)
-FORWARD(min)
-CVL_KERNELS(min, min_forward, NULL)
+#define EXTREME(name, better)                                                             \
+  static void name##_range(void *context, int64_t first, int64_t last) {                  \
+    const job *j = context;                                                               \
+    for (int64_t i = first; i < last; i++) {                                              \
+      const real *x = j->x + cvl_walk_offset(&j->r.kept, i);                              \
+      real m = *x;                                                                        \
+      for (cvl_piece p = cvl_pieces(0, j->r.count); cvl_next_piece(&j->r.reduced, &p);) { \
+        int64_t once = p.step == 1 ? 1 : p.n; /* a dense piece is looked at in one go */  \
+        for (int64_t k = 0; k < once; k++) {                                              \
+          const real *at = x + p.offset + k * p.step;                                     \
+          const real v = p.step == 1 ? cvl_row_##name(at, p.n) : *at;                     \
+          m = v better m || v != v ? v : m;                                               \
+        }                                                                                 \
+      }                                                                                   \
+      OUT(real) = m;                                                                      \
+    }                                                                                     \
+  }                                                                                       \
+  FORWARD(name)                                                                           \
+  CVL_KERNELS(name, name##_forward, NULL)
+EXTREME(max, >)
+EXTREME(min, <)
 
 REDUCTION(any, uint8_t found = 0, found |= v != 0, OUT(uint8_t) = found)
 FORWARD(any)
@@ -166,7 +181,12 @@ static void logsumexp_range(void *context, int64_t first, int64_t last) {
       }
     if (m - m == 0) /* else it is the result: an infinity or NaN */
       for (cvl_piece p = cvl_pieces(0, j->r.count); cvl_next_piece(&j->r.reduced, &p);)
-        for (int64_t k = 0; k < p.n; k++) sum += cvl_exp(x[p.offset + k * p.step] - m);
+        for (int64_t k = 0; k < p.n; k += PART) { /* by parts, so that both loops are vector code */
+          real part[PART];
+          int64_t n = p.n - k < PART ? p.n - k : PART;
+          for (int64_t c = 0; c < n; c++) part[c] = cvl_exp(x[p.offset + (k + c) * p.step] - m);
+          sum += cvl_row_sum(part, n);
+        }
     OUT(real) = m - m == 0 ? (real)(m + log(sum)) : m;
   }
 }

@@ -42,19 +42,26 @@ CVL_ROW_FUNCTION double cvl_row_dot(const real *x, const real *y, int64_t n) {
   return ((a[0] + a[2]) + (a[1] + a[3])) + rest;
 }
 
-/* The largest, or NaN where there is one. n > 0. */
-CVL_ROW_FUNCTION real cvl_row_max(const real *x, int64_t n) {
-  enum { WIDTH = 8 };
-  real lane[WIDTH], m;
-  int64_t i = 0;
-  for (int k = 0; k < WIDTH; k++) lane[k] = x[0];
-  for (; i + WIDTH <= n; i += WIDTH)
-    for (int k = 0; k < WIDTH; k++) lane[k] = x[i + k] <= lane[k] ? lane[k] : x[i + k];
-  for (; i < n; i++) lane[0] = x[i] <= lane[0] ? lane[0] : x[i];
-  m = lane[0];
-  for (int k = 1; k < WIDTH; k++) m = lane[k] <= m || m != m ? m : lane[k];
-  return m;
-}
 #endif
+
+/* name(x, n): the extreme of n > 0 elements, or NaN where there is one; eight candidates side by side. */
+#define CVL_ROW_EXTREME_(name, better)                                                        \
+  static inline __attribute__((unused)) real name(const real *x, int64_t n) {                 \
+    enum { WIDTH = 8 };                                                                       \
+    real lane[WIDTH], m;                                                                      \
+    int64_t i = 0;                                                                            \
+    for (int k = 0; k < WIDTH; k++) lane[k] = x[0];                                           \
+    for (; i + WIDTH <= n; i += WIDTH)                                                        \
+      for (int k = 0; k < WIDTH; k++) {                                                       \
+        real v = x[i + k];                                                                    \
+        lane[k] = v better lane[k] || v != v ? v : lane[k];                                   \
+      }                                                                                       \
+    for (; i < n; i++) lane[0] = x[i] better lane[0] || x[i] != x[i] ? x[i] : lane[0];        \
+    m = lane[0];                                                                              \
+    for (int k = 1; k < WIDTH; k++) m = lane[k] better m || lane[k] != lane[k] ? lane[k] : m; \
+    return m;                                                                                 \
+  }
+CVL_ROW_EXTREME_(cvl_row_max, >)
+CVL_ROW_EXTREME_(cvl_row_min, <)
 
 #endif

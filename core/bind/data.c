@@ -156,8 +156,7 @@ static box *check_loader(lua_State *L) {
   return b;
 }
 
-/* Reads the list `name` of the table at 1, one number for each channel, into v; returns how many.
-** */
+/* Reads the list `name` of the table at 1, a number for each channel, into v; returns how many. */
 static int read_numbers(lua_State *L, const char *name, float v[CVL_AUGMENT_CHANNELS]) {
   int n = 0;
   lua_getfield(L, 1, name);
@@ -203,10 +202,8 @@ static int start_loader(box *b, const loader_options *o, const cvl_augment *a, c
                            .shuffle = o->shuffle,
                            .drop_last = o->drop_last,
                            .seed = (uint64_t)o->seed,
-                           .workers = o->workers > CVL_LOADER_WORKERS_MOST + 1
-                                          ? CVL_LOADER_WORKERS_MOST + 1 /* which is refused */
-                                          : (int)o->workers,
-                           .depth = o->depth > 1024 ? 1025 : (int)o->depth};
+                           .workers = o->workers,
+                           .depth = o->depth};
   cvl_array_set *s = &b->set;
   if (items->shape.ndim < 1) return cvl_fail(e, CVL_ESHAPE, 0, "items must be {count, ...}");
   s->count = items->shape.dim[0];
@@ -228,12 +225,12 @@ static int start_loader(box *b, const loader_options *o, const cvl_augment *a, c
   return (b->loader = cvl_loader_new(&samples, &lo, e)) != NULL ? 0 : -1;
 }
 
-static cvl_tensor *tensor_field(lua_State *L, const char *name, int at) {
-  lua_getfield(L, 1, name); /* stays on the stack, at `at` */
-  if (cvl_test_tensor(L, at) == NULL)
+/* Pushes field `name` of the table at 1, which must be a tensor. */
+static void push_tensor_field(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  if (cvl_test_tensor(L, -1) == NULL)
     luaL_error(L, "loader: option '%s': convlua.tensor expected, got %s", name,
-               luaL_typename(L, at));
-  return cvl_test_tensor(L, at);
+               luaL_typename(L, -1));
 }
 
 /*
@@ -256,11 +253,10 @@ static int loader(lua_State *L) {
   cvl_options_default(loader_list, &o);
   cvl_check_option_table(L, 1, "loader", loader_list, &o, others);
   read_augment(L, &o, &a);
-  tensor_field(L, "items",
-               3); /* reading fields may run Lua: look at the tensors when both are here */
-  labels = tensor_field(L, "labels", 4);
-  items = cvl_test_tensor(L, 3);
-  if (items == NULL) return luaL_error(L, "loader: option 'items': the tensor has been freed");
+  push_tensor_field(L, "items");
+  push_tensor_field(L, "labels"); /* a table with __index may have run Lua, which may free */
+  items = cvl_check_tensor(L, 3);
+  labels = cvl_check_tensor(L, 4);
   if (start_loader(b, &o, &a, items, labels, &e) != 0) {
     close_box(b);
     return cvl_raise(L, "loader", &e);
@@ -296,13 +292,15 @@ static int fill(box *b, cvl_tensor **x, cvl_tensor **labels, cvl_err *e) {
 
 /* l:next() -> x float32 {n, ...}, labels int64 {n}; nothing at the end of the epoch */
 static int next(lua_State *L) {
-  box *b = check_loader(L);
-  cvl_tensor **x = cvl_box(L), **labels = cvl_box(L);
+  cvl_tensor **x, **labels;
   cvl_err e = {0};
-  if (fill(b, x, labels, &e) != 0 && e.code == CVL_ENOMEM) {
+  luaL_checkudata(L, 1, LOADER);
+  x = cvl_box(L);
+  labels = cvl_box(L);
+  if (fill(check_loader(L), x, labels, &e) != 0 && e.code == CVL_ENOMEM) {
     e = (cvl_err){0};
-    cvl_collect_all(L); /* which closes no loader that somebody can still name */
-    fill(b, x, labels, &e);
+    cvl_collect_all(L); /* runs finalizers: look at the loader again */
+    fill(check_loader(L), x, labels, &e);
   }
   if (e.code != CVL_OK) return cvl_raise(L, "loader", &e);
   if (*x == NULL) return 0;

@@ -33,10 +33,11 @@ static void check_tensors(lua_State *L, int index) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
     if (name == NULL || length == 0 || strlen(name) != length)
       luaL_argerror(L, index, "keys must be names: strings that are not empty, without zero bytes");
-    if (cvl_test_tensor(L, -1) == NULL)
-      luaL_argerror(
-          L, index,
-          lua_pushfstring(L, "'%s' is not a tensor but a %s", name, luaL_typename(L, -1)));
+    if (cvl_test_tensor(L, -1) == NULL) {
+      bool freed = luaL_testudata(L, -1, CVL_TENSOR) != NULL;
+      const char *what = freed ? "freed tensor" : luaL_typename(L, -1);
+      luaL_argerror(L, index, lua_pushfstring(L, "'%s': tensor expected, got %s", name, what));
+    }
     lua_pop(L, 1);
   }
 }

@@ -135,10 +135,10 @@ static int check(const cvl_samples *s, const cvl_loader_options *o, cvl_err *e) 
     return cvl_fail(e, CVL_EARG, 0, "batch_size must be at least 1, got %lld",
                     (long long)o->batch_size);
   if (o->workers < 0 || o->workers > CVL_LOADER_WORKERS_MOST)
-    return cvl_fail(e, CVL_EARG, 0, "workers must be 0..%d, got %d", CVL_LOADER_WORKERS_MOST,
-                    o->workers);
+    return cvl_fail(e, CVL_EARG, 0, "workers must be 0..%d, got %lld", CVL_LOADER_WORKERS_MOST,
+                    (long long)o->workers);
   if (o->depth < 0 || o->depth > 1024)
-    return cvl_fail(e, CVL_EARG, 0, "depth must be 0..1024, got %d", o->depth);
+    return cvl_fail(e, CVL_EARG, 0, "depth must be 0..1024, got %lld", (long long)o->depth);
   if (s->count < 0) return cvl_fail(e, CVL_EARG, 0, "a data set of negative size");
   return cvl_shape_check(&s->item, (int64_t)sizeof(float), e);
 }
@@ -201,8 +201,7 @@ void cvl_loader_position(const cvl_loader *l, uint64_t *epoch, int64_t *batch) {
   *batch = l->taken; /* only the owner writes it */
 }
 
-/* Sends the workers to rest, for a change of position. They go on when `cancelled` is false again.
-** */
+/* Sends the workers to rest, for a change of position, until `cancelled` is false again. */
 static void halt(cvl_loader *l) {
   pthread_mutex_lock(&l->lock);
   atomic_store(&l->cancelled, true);

@@ -12,11 +12,11 @@ typedef struct cvl_loader cvl_loader;
 
 typedef struct cvl_loader_options {
   int64_t batch_size;
-  bool shuffle;   /* a new order for each epoch, Fisher & Yates */
-  bool drop_last; /* leave out a last batch that is not full */
-  uint64_t seed;  /* of the order */
-  int workers;    /* threads; 0: cvl_loader_next does the work itself */
-  int depth;      /* batches made ahead, at most; 0: twice the workers */
+  bool shuffle;    /* a new order for each epoch, Fisher & Yates */
+  bool drop_last;  /* leave out a last batch that is not full */
+  uint64_t seed;   /* of the order */
+  int64_t workers; /* threads; 0: cvl_loader_next does the work itself */
+  int64_t depth;   /* batches made ahead, at most; 0: twice the workers */
 } cvl_loader_options;
 
 enum { CVL_LOADER_WORKERS_MOST = 64 };

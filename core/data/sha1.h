@@ -1,5 +1,4 @@
-/* SHA-1 (FIPS 180-4, section 6.1), for checking downloads against published sums; not for security.
-** */
+/* SHA-1 (FIPS 180-4, section 6.1): checks downloads against published sums; not for security. */
 #ifndef CVL_DATA_SHA1_H
 #define CVL_DATA_SHA1_H
 

@@ -68,8 +68,7 @@ static float length(float x, float y) { return sqrtf(x * x + y * y); }
 /* How much of a pixel lies inside, from the distance to the edge in pixels. */
 static float cover(float pixels) { return clamp01(0.5f - pixels); }
 
-/* The pixels of one axis that something of radius `reach` around `centre` can touch: first..last-1.
-** */
+/* The pixels of one axis within `reach` of `centre`: first..last-1. */
 static void span(float centre, float reach, int *first, int *last) {
   float low = floorf(centre - reach), high = ceilf(centre + reach) + 1;
   *first = low > 0 ? (int)low : 0;

@@ -1,5 +1,4 @@
-/* Named tensors, gathered to be written: by the caller now, or by a thread while training goes on.
-** */
+/* Named tensors, gathered to be written: by the caller now, or by a thread meanwhile. */
 #ifndef CVL_IO_SNAPSHOT_H
 #define CVL_IO_SNAPSHOT_H
 

@@ -76,8 +76,7 @@ static bool inside(const char *name) {
   return true;
 }
 
-/* Reads `size` bytes and the padding to a whole block; writes them to `path` unless that is NULL.
-** */
+/* Takes `size` bytes and the padding to a whole block; writes them to `path`, or nowhere (NULL). */
 static int copy_body(reader *r, const char *path, int64_t size, cvl_err *e) {
   cvl_atomic_file f = {.fd = -1};
   int rc = -1;

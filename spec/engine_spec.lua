@@ -1,0 +1,39 @@
+-- The CPU engine: each algorithm of convolution under each instruction set of this machine, against
+-- double precision. The choice between them is an environment variable read by the engine.
+
+local command = require "spec.support.command"
+
+local function check(isa, algorithm)
+  local r = command.run({ "spec/support/conv_error.lua" },
+    { before = ("CONVLUA_ISA=%s CONVLUA_CONV=%s"):format(isa, algorithm) })
+  if r.err:find "this CPU has no" then return nil end
+  assert.equal("", r.err)
+  local found = {}
+  for case, worst, same in r.out:gmatch "(%d+)\t(%S+)\t(%a+)" do
+    found[tonumber(case)] = { error = tonumber(worst), same = same == "true" }
+  end
+  return found
+end
+
+describe("the CPU engine", function()
+  for _, isa in ipairs { "baseline", "avx2", "avx512" } do
+    for _, setting in ipairs { { "direct", 1e-6 }, { "winograd", 3e-6 } } do
+      local algorithm, tolerance = setting[1], setting[2]
+      it(("convolves to %g with %s, %s"):format(tolerance, isa, algorithm), function()
+        local found = check(isa, algorithm)
+        if not found then return pending("this CPU has no " .. isa) end
+        assert.is_true(#found > 0)
+        for case, result in ipairs(found) do
+          assert.is_true(result.error <= tolerance, ("case %d: error %g"):format(case, result.error))
+          assert.is_true(result.same, ("case %d: the bits depend on the threads"):format(case))
+        end
+      end)
+    end
+  end
+
+  it("refuses an instruction set that it does not know", function()
+    local r = command.run({ "-e", "" }, { before = "CONVLUA_ISA=sse9" })
+    assert.matches("unknown instruction set 'sse9'", r.err, 1, true)
+    assert.is_true(r.status ~= 0)
+  end)
+end)

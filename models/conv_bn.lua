@@ -1,4 +1,4 @@
---- A convolution without bias and the batch normalization behind it, the brick of residual networks.
+--- A convolution without bias and the batch normalization behind it: residual networks' brick.
 --
 --   y = act(norm(conv(x)) [+ residual])
 -- Ioffe & Szegedy 2015, arXiv:1502.03167. The offset of the normalization does a bias's work.

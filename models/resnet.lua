@@ -53,10 +53,11 @@ local ResNet = nn.Module("ResNet", function(self, depth, given)
   local symmetric = o.padding == "symmetric"
 
   local large = o.stem == "imagenet"
+  local size = large and 7 or 3
   self.stem = ConvBN{
-    filter_shape = large and { 7, 7, o.channel_count, o.width } or { 3, 3, o.channel_count, o.width },
+    filter_shape = { size, size, o.channel_count, o.width },
     strides = large and 2 or 1,
-    padding = symmetric and (large and 3 or 1) or "same",
+    padding = symmetric and size // 2 or "same",
     activation = "relu", momentum = momentum, epsilon = o.epsilon,
   }
   if large then

@@ -68,7 +68,7 @@ function autograd.Function(definition)
     end
     if #inputs == 0 then return y end
     for _, x in ipairs(inputs) do
-      if y:is_same(x) then y = y:detach() end -- an input handed on: the result needs a node of its own
+      if y:is_same(x) then y = y:detach() end -- handed on: the result needs a node of its own
     end
     return core.autograd.record(name, inputs, y, function(gy)
       local all = table.pack(backward(ctx, gy))

@@ -127,8 +127,9 @@ local function check(f, inputs, checked, o, how)
       local index = index_of(x.shape, position)
       local analytic = gradient and gradient[position]:item() or 0
       local numeric = quotient(f, inputs, vs, x, index, o.eps)
-      if not (math.abs(analytic - numeric) <= o.atol + o.rtol * math.abs(numeric)) then
-        local text = "gradcheck: input %d%s, element {%s}: the gradient is %.9g, by differences %.9g"
+      local apart = math.abs(analytic - numeric)
+      if apart ~= apart or apart > o.atol + o.rtol * math.abs(numeric) then
+        local text = "gradcheck: input %d%s, element {%s}: gradient %.9g, by differences %.9g"
         error(text:format(checked[k], how, table.concat(index, ", "), analytic, numeric), 0)
       end
     end
@@ -151,9 +152,9 @@ end
 
 --- gradcheck(f, {x1, x2, ...}, {eps = 1e-6, atol = 1e-5, rtol = 1e-3, gaps = true}) -> true
 --
--- f(x1, x2, ...) gives one or several tensors. Inputs that are to be checked are float64 and require
--- gradients; others, which may be anything, are handed on. Raises an error that names the input,
--- the element and both values. gaps = false leaves out inputs with gaps in their memory.
+-- f(x1, x2, ...) gives one or several tensors. Inputs that are to be checked are float64 and
+-- require gradients; others, which may be anything, are handed on. Raises an error that names the
+-- input, the element and both values. gaps = false leaves out inputs with gaps in their memory.
 function gradcheck.gradcheck(f, inputs, options)
   local o = options_of(options)
   inputs = core.is_tensor(inputs) and { inputs } or inputs

@@ -17,8 +17,8 @@ convlua.memory = core.memory
 require "convlua.tensor"
 
 local parts = {
-  nn = true, optim = true, train = true, data = true, autograd = true, metrics = true, schedule = true, io = true,
-  help = true, doctor = true, plot = true,
+  nn = true, optim = true, train = true, data = true, autograd = true, metrics = true,
+  schedule = true, io = true, help = true, doctor = true, plot = true,
 }
 
 return setmetatable(convlua, {

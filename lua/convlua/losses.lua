@@ -1,4 +1,4 @@
---- Losses: how far a network's output is from its target. Each is loss(output, target, options) with
+--- Losses: how far a network's output is from its target. Each is loss(output, target, options),
 -- reduction = "mean" (default), "sum" or "none", and, called with options alone, gives such a
 -- function with the options in it:
 --

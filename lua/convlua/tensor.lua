@@ -9,8 +9,8 @@ function methods.through(x, ...)
   return x
 end
 
--- Changes in place: x:add_(y) and so on, y a tensor or a number; x itself is returned. A tensor that
--- requires gradients can be changed inside convlua.no_grad alone.
+-- Changes in place: x:add_(y) and so on, y a tensor or a number; x itself is returned. A tensor
+-- that requires gradients can be changed inside convlua.no_grad alone.
 for name, operation in pairs {
   add_ = core.add, sub_ = core.sub, mul_ = core.mul, div_ = core.div,
 } do

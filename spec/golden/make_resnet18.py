@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 BATCH, CLASSES, STEPS = 8, 10, 10
-LEARNING_RATE, MOMENTUM, EPSILON = 0.001, 0.9, 1e-5
+LEARNING_RATE, MOMENTUM, EPSILON = 0.0001, 0.9, 1e-5
 PROJECTIONS, SAMPLES = 4, 4
 
 

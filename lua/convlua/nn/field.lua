@@ -40,8 +40,8 @@ local function enlarged(layer, before)
     function(i) return before.step[i] / per_axis(stride, i) end)
 end
 
---- The field of `layer`'s output elements. The layers that see all of the input are those that leave
--- no spatial axis (shape {N, C}) of several.
+--- The field of `layer`'s output elements. The layers that see all of the input are those that
+-- leave no spatial axis (shape {N, C}) of several.
 function field.after(layer, before, output)
   if before == "all" or (#before.size > 0 and output.ndim < #before.size + 2) then return "all" end
   if layer.type:find "^TransposedConv" or layer.type:find "^UpSampling" then
@@ -64,8 +64,8 @@ end
 
 local operators = { "__add", "__sub", "__mul", "__div", "__pow", "__mod", "__unm" }
 
---- Runs f(...) while the results of tensors' methods and operators get the fields of their operands:
--- known is a table tensor -> field, which the caller fills and reads.
+--- Runs f(...) while the results of tensors' methods and operators get the fields of their
+-- operands: known is a table tensor -> field, which the caller fills and reads.
 function field.follow(known, f, ...)
   local methods, former = core.tensor_methods, {}
   local function wrap(name)

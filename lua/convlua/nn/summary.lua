@@ -77,19 +77,16 @@ end
 
 --- A batch of one, of the type and on the device of the model's parameters.
 local function input_for(model, shape)
-  local options = {}
-  for _, tensor in tree.each(model, "parameter") do
-    options.dtype, options.device = tensor.dtype, tensor.device
-    break
-  end
+  local _, tensor = tree.each(model, "parameter")()
+  local options = tensor and { dtype = tensor.dtype, device = tensor.device } or {}
   return core.zeros({ 1, table.unpack(shape) }, options)
 end
 
 local Recorder = {}
 Recorder.__index = Recorder
 
---- The field of an input: its own, or, when a function outside of the tensors' methods made it, that
--- of the last layer.
+--- The field of an input: its own, or, when a function outside of the tensors' methods made it,
+-- that of the last layer.
 function Recorder:field_of(inputs)
   local seen
   for i = 1, inputs.n do

@@ -134,8 +134,8 @@ function tree.each(root, kind)
   end
 end
 
---- Puts replace(tensor) in the place of every tensor that a module or a table of it holds, and calls
--- change(layer) for every layer. A tensor held twice is replaced once.
+--- Puts replace(tensor) in the place of every tensor that a module or a table of it holds, and
+-- calls change(layer) for every layer. A tensor held twice is replaced once.
 function tree.replace(root, replace, change)
   local seen, made = {}, {}
   local function go(value)

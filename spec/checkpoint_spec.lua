@@ -37,7 +37,7 @@ describe("a checkpoint", function()
     with_file(function(path)
       block():write_checkpoint(path)
       local names = {}
-      for name in pairs(convlua.core.io.load_npz(path)) do names[#names + 1] = name end
+      for name in pairs(convlua.io.load_npz(path)) do names[#names + 1] = name end
       table.sort(names)
       assert.same({ "conv.bias", "conv.filter", "head.bias", "head.weight", "norm.offset",
         "norm.running_mean", "norm.running_var", "norm.scale" }, names)
@@ -86,7 +86,8 @@ describe("a checkpoint", function()
   end)
 
   it("that is not there is an error with its name", function()
-    assert.raises_like(function() block():read_checkpoint "no/such/file.npz" end, "no/such/file.npz")
+    assert.raises_like(function() block():read_checkpoint "no/such/file.npz" end,
+      "no/such/file.npz")
   end)
 
   it("of a lone layer works too", function()

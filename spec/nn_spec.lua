@@ -32,7 +32,7 @@ describe("a module", function()
 
   it("hands all arguments to forward and all results back", function()
     local Swap = nn.Module "Swap"
-    function Swap:forward(a, b) return b, a end
+    Swap.forward = function(_, a, b) return b, a end
     assert.same({ 2, 1 }, { Swap()(1, 2) })
   end)
 
@@ -154,7 +154,7 @@ describe("an error in forward", function()
   it("leaves error objects as they are, and the next call untouched", function()
     local object = {}
     local Thrower = nn.Module "Thrower"
-    function Thrower:forward() error(object) end
+    Thrower.forward = function() error(object) end
     local ok, problem = pcall(Thrower(), 1)
     assert.is_false(ok)
     assert.equal(object, problem)
@@ -164,7 +164,8 @@ end)
 
 describe("nn.Sequential", function()
   it("calls its parts in order, functions too", function()
-    local net = nn.Sequential { function(x) return x + 1 end, nn.relu, function(x) return x * 2 end }
+    local function plus_one(x) return x + 1 end
+    local net = nn.Sequential { plus_one, nn.relu, function(x) return x * 2 end }
     assert.close(net(convlua.tensor { -3, 1 }), { 0, 4 })
     assert.equal(3, #net)
   end)
@@ -228,7 +229,8 @@ end)
 
 describe("losses", function()
   it("take options ahead of time", function()
-    local logits, labels = convlua.tensor { { 1, 2, 3 } }, convlua.tensor({ 2 }, { dtype = "int64" })
+    local logits = convlua.tensor { { 1, 2, 3 } }
+    local labels = convlua.tensor({ 2 }, { dtype = "int64" })
     local smooth = nn.softmax_cross_entropy { label_smoothing = 0.3 }
     assert.close(smooth(logits, labels),
       nn.softmax_cross_entropy(logits, labels, { label_smoothing = 0.3 }):item())
@@ -251,8 +253,11 @@ describe("nn.watch", function()
   it("ends with an error too", function()
     local dense, calls = nn.Dense { input_size = 4, output_size = 1 }, 0
     assert.raises_like(function()
-      nn.watch(function() calls = calls + 1 end, function() dense(convlua.ones { 1, 4 }) error "x" end)
-    end, "x")
+      nn.watch(function() calls = calls + 1 end, function()
+        dense(convlua.ones { 1, 4 })
+        error "on purpose"
+      end)
+    end, "on purpose")
     dense(convlua.ones { 1, 4 })
     assert.equal(1, calls)
   end)

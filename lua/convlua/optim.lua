@@ -28,7 +28,7 @@ end
 local methods = {}
 local Optimizer = {}
 
--- Fields that are not the wrapper's are the core optimizer's: learning_rate, momentum, step_count...
+-- Fields that are not the wrapper's are the core optimizer's: learning_rate, step_count, ...
 function Optimizer:__index(name)
   local method = methods[name]
   if method then return method end
@@ -113,7 +113,7 @@ local function entries_of(source, kind)
   return list
 end
 
---- Sorts entries into groups of equal numbers: the plain list and the core's list of groups, and the
+--- Sorts entries into groups of equal numbers: the plain list, the core's list of groups, and the
 -- names in the core's order.
 local function grouped(entries, choose)
   local plain, groups, of_numbers, names = {}, {}, {}, {}
@@ -146,7 +146,8 @@ local function make(kind, source, options)
   local o = { kind = kind }
   for name, value in pairs(options or {}) do o[name] = value end
   if o.groups ~= nil and type(o.groups) ~= "function" then
-    error(("%s: groups must be a function(path, parameter), got %s"):format(kind, type(o.groups)), 3)
+    local text = "%s: groups must be a function(path, parameter), got %s"
+    error(text:format(kind, type(o.groups)), 3)
   end
   local plain, groups, names = grouped(entries_of(source, kind), o.groups)
   o.parameters, o.groups = plain, #groups > 0 and groups or nil

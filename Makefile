@@ -164,8 +164,8 @@ test:
 	@JOBS=$(JOBS) sh spec/support/suite.sh $(CONVLUA) $(SPEC)
 
 lint:
-	clang-format --dry-run -Werror $(FORMATTED)
-	luacheck -q lua models scripts spec
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@luacheck -q lua models scripts spec
 	@$(MAKE) -s -j$(JOBS) all
 	@sh spec/support/suite.sh $(CONVLUA) spec/architecture_spec.lua
 

@@ -7,8 +7,8 @@
 #include "ops/cast.h"
 #include "ops/sum.h"
 
-extern const cvl_op cvl_op_add, cvl_op_sub, cvl_op_mul, cvl_op_div, cvl_op_neg, cvl_op_square, cvl_op_sqrt,
-    cvl_op_exp, cvl_op_log, cvl_op_contiguous, cvl_op_cast, cvl_op_sum;
+extern const cvl_op cvl_op_add, cvl_op_sub, cvl_op_mul, cvl_op_div, cvl_op_neg, cvl_op_square,
+    cvl_op_sqrt, cvl_op_exp, cvl_op_log, cvl_op_contiguous, cvl_op_cast, cvl_op_sum;
 
 bool cvl_scope_failed(const cvl_scope *s) { return s->e->code != CVL_OK; }
 
@@ -43,16 +43,28 @@ cvl_tensor *cvl_call(cvl_scope *s, const cvl_op *op, const void *options, int n_
   return cvl_scope_failed(s) ? NULL : s->apply(s, op, in, n_in, options);
 }
 
-cvl_tensor *cvl_add(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) { return cvl_call(s, &cvl_op_add, NULL, 2, a, b); }
-cvl_tensor *cvl_sub(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) { return cvl_call(s, &cvl_op_sub, NULL, 2, a, b); }
-cvl_tensor *cvl_mul(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) { return cvl_call(s, &cvl_op_mul, NULL, 2, a, b); }
-cvl_tensor *cvl_div(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) { return cvl_call(s, &cvl_op_div, NULL, 2, a, b); }
+cvl_tensor *cvl_add(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) {
+  return cvl_call(s, &cvl_op_add, NULL, 2, a, b);
+}
+cvl_tensor *cvl_sub(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) {
+  return cvl_call(s, &cvl_op_sub, NULL, 2, a, b);
+}
+cvl_tensor *cvl_mul(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) {
+  return cvl_call(s, &cvl_op_mul, NULL, 2, a, b);
+}
+cvl_tensor *cvl_div(cvl_scope *s, cvl_tensor *a, cvl_tensor *b) {
+  return cvl_call(s, &cvl_op_div, NULL, 2, a, b);
+}
 cvl_tensor *cvl_neg(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_neg, NULL, 1, x); }
-cvl_tensor *cvl_square(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_square, NULL, 1, x); }
+cvl_tensor *cvl_square(cvl_scope *s, cvl_tensor *x) {
+  return cvl_call(s, &cvl_op_square, NULL, 1, x);
+}
 cvl_tensor *cvl_sqrt(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_sqrt, NULL, 1, x); }
 cvl_tensor *cvl_exp_of(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_exp, NULL, 1, x); }
 cvl_tensor *cvl_log_of(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_log, NULL, 1, x); }
-cvl_tensor *cvl_contiguous(cvl_scope *s, cvl_tensor *x) { return cvl_call(s, &cvl_op_contiguous, NULL, 1, x); }
+cvl_tensor *cvl_contiguous(cvl_scope *s, cvl_tensor *x) {
+  return cvl_call(s, &cvl_op_contiguous, NULL, 1, x);
+}
 
 cvl_tensor *cvl_cast(cvl_scope *s, cvl_tensor *x, cvl_dtype dtype) {
   return cvl_call(s, &cvl_op_cast, &(cvl_cast_options){.dtype = (int)dtype}, 1, x);
@@ -71,8 +83,12 @@ cvl_tensor *cvl_scalar(cvl_scope *s, const cvl_tensor *like, double c) {
   return cvl_scope_own(s, x);
 }
 
-cvl_tensor *cvl_add_scalar(cvl_scope *s, cvl_tensor *x, double c) { return cvl_add(s, x, cvl_scalar(s, x, c)); }
-cvl_tensor *cvl_mul_scalar(cvl_scope *s, cvl_tensor *x, double c) { return cvl_mul(s, x, cvl_scalar(s, x, c)); }
+cvl_tensor *cvl_add_scalar(cvl_scope *s, cvl_tensor *x, double c) {
+  return cvl_add(s, x, cvl_scalar(s, x, c));
+}
+cvl_tensor *cvl_mul_scalar(cvl_scope *s, cvl_tensor *x, double c) {
+  return cvl_mul(s, x, cvl_scalar(s, x, c));
+}
 
 cvl_tensor *cvl_full_like(cvl_scope *s, const cvl_tensor *like, double c) {
   cvl_tensor *x, *there;

@@ -26,7 +26,8 @@ cvl_tensor *cvl_cast(cvl_scope *s, cvl_tensor *x, cvl_dtype dtype);
 cvl_tensor *cvl_scalar(cvl_scope *s, const cvl_tensor *like, double c); /* a tensor {} */
 cvl_tensor *cvl_add_scalar(cvl_scope *s, cvl_tensor *x, double c);
 cvl_tensor *cvl_mul_scalar(cvl_scope *s, cvl_tensor *x, double c);
-cvl_tensor *cvl_full_like(cvl_scope *s, const cvl_tensor *like, double c); /* dense, of like's shape */
+cvl_tensor *cvl_full_like(cvl_scope *s, const cvl_tensor *like,
+                          double c); /* dense, of like's shape */
 
 /* Sum over `axes` (all when NULL); keep leaves them with size 1. */
 cvl_tensor *cvl_sum(cvl_scope *s, cvl_tensor *x, const cvl_ints *axes, bool keep);

@@ -10,15 +10,16 @@
 static int copy(cvl_args *a, cvl_tensor *y, cvl_err *e) { return cvl_tensor_copy(y, a->in[0], e); }
 CVL_KERNELS(contiguous, copy, NULL)
 
-#define CAST(to, convert)                                                                        \
-  static void to_##to(const cvl_loop *l, int64_t n, char *const *p) {                            \
-    for (int64_t i = 0; i < n; i++) {                                                            \
-      real x = CVL_AT(real, 1, i);                                                               \
-      CVL_AT(to, 0, i) = convert;                                                                \
-    }                                                                                            \
+#define CAST(to, convert)                                             \
+  static void to_##to(const cvl_loop *l, int64_t n, char *const *p) { \
+    for (int64_t i = 0; i < n; i++) {                                 \
+      real x = CVL_AT(real, 1, i);                                    \
+      CVL_AT(to, 0, i) = convert;                                     \
+    }                                                                 \
   }
 #if CVL_FLOATING /* out of range is undefined in C: saturate, and NaN becomes 0 */
-#define WHOLE(type, low, high) (x >= (real)(high) ? (high) : x <= (real)(low) ? (low) : x == x ? (type)x : 0)
+#define WHOLE(type, low, high) \
+  (x >= (real)(high) ? (high) : x <= (real)(low) ? (low) : x == x ? (type)x : 0)
 #else
 #define WHOLE(type, low, high) (type)(x)
 #endif
@@ -54,7 +55,7 @@ static bool dense(const cvl_args *a) { return cvl_is_dense(a->in[0]); }
 CVL_OP(contiguous,
   .doc = "contiguous(x) -> y\nx in row-major order without gaps: x itself, or a copy.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .trivial = dense, .vjp = same,
-  CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"), CVL_REJECTS({"contiguous(nil)", "tensor expected, got nil"}))
+  CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"), CVL_REJECTS({"contiguous(nil)", "tensor expected, got nil"}));
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   (void)e;
@@ -79,5 +80,5 @@ CVL_OP(cast,
   CVL_OPTIONS(cvl_cast_options, CVL_DTYPE(cvl_cast_options, dtype, CVL_REQUIRED, "the new element type")),
   .shape = shape, .trivial = same_type, .vjp = vjp,
   CVL_SAMPLES("cast(randn{2, 3}, \"float64\")", "cast(randn{3, 2}:transpose(1, 2), \"float64\")"),
-  CVL_REJECTS({"cast(randn{2}, \"float8\")", "no element type 'float8'"}))
+  CVL_REJECTS({"cast(randn{2}, \"float8\")", "no element type 'float8'"}));
 #endif

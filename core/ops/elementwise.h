@@ -33,32 +33,33 @@ typedef struct {
 #include "tensor/loop.h"
 
 /* Element i of an operand of a row. */
-#define CVL_AT(type, k, i) (*(type *)(p[k] + (i) * l->step[k]))
+#define CVL_AT(type, k, i) (*(type *)(p[k] + (i)*l->step[k]))
 #define CVL_UNIT(k, type) (l->step[k] == (int64_t)sizeof(type))
 
-#define CVL_UNARY_FORWARD_(name, opts, type, f)                                                      \
-  static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                         \
-    const opts *o = l->context;                                                                  \
-    (void)o;                                                                                     \
-    if (CVL_UNIT(0, type) && CVL_UNIT(1, real)) {                                                \
-      type *restrict y = (type *)p[0];                                                           \
-      const real *restrict x = (const real *)p[1];                                               \
-      for (int64_t i = 0; i < n; i++) y[i] = (type)f(x[i], o);                                   \
-    } else {                                                                                     \
-      for (int64_t i = 0; i < n; i++) CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), o);       \
-    }                                                                                            \
-  }                                                                                              \
-  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                            \
-    const cvl_tensor *operands[] = {y, a->in[0]};                                                \
-    cvl_loop l;                                                                                  \
-    (void)e;                                                                                     \
-    cvl_loop_init(&l, &y->shape, operands, 2);                                                   \
-    l.context = a->options;                                                                      \
-    cvl_loop_run(&l, name##_row);                                                                \
-    return 0;                                                                                    \
+#define CVL_UNARY_FORWARD_(name, opts, type, f)                                            \
+  static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                   \
+    const opts *o = l->context;                                                            \
+    (void)o;                                                                               \
+    if (CVL_UNIT(0, type) && CVL_UNIT(1, real)) {                                          \
+      type *restrict y = (type *)p[0];                                                     \
+      const real *restrict x = (const real *)p[1];                                         \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(x[i], o);                             \
+    } else {                                                                               \
+      for (int64_t i = 0; i < n; i++) CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), o); \
+    }                                                                                      \
+  }                                                                                        \
+  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                      \
+    const cvl_tensor *operands[] = {y, a->in[0]};                                          \
+    cvl_loop l;                                                                            \
+    (void)e;                                                                               \
+    cvl_loop_init(&l, &y->shape, operands, 2);                                             \
+    l.context = a->options;                                                                \
+    cvl_loop_run(&l, name##_row);                                                          \
+    return 0;                                                                              \
   }
 
-/* x or y may have been dropped by the tape (.drops): then df must not look at it, and y or gy stands in. */
+/* x or y may have been dropped by the tape (.drops): then df must not look at it, and y or gy
+** stands in. */
 #define CVL_UNARY_BACKWARD_(name, opts, df)                                                      \
   static void name##_grad_row(const cvl_loop *l, int64_t n, char *const *p) {                    \
     const opts *o = l->context;                                                                  \
@@ -69,8 +70,7 @@ typedef struct {
       for (int64_t i = 0; i < n; i++) gx[i] = gy[i] * df(x[i], y[i], o);                         \
     } else {                                                                                     \
       for (int64_t i = 0; i < n; i++)                                                            \
-        CVL_AT(real, 0, i) =                                                                     \
-            CVL_AT(real, 1, i) * df(CVL_AT(real, 2, i), CVL_AT(real, 3, i), o);                  \
+        CVL_AT(real, 0, i) = CVL_AT(real, 1, i) * df(CVL_AT(real, 2, i), CVL_AT(real, 3, i), o); \
     }                                                                                            \
   }                                                                                              \
   static int name##_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,       \
@@ -85,88 +85,90 @@ typedef struct {
     return 0;                                                                                    \
   }
 
-#define CVL_BINARY_FORWARD_(name, opts, type, f)                                                 \
-  static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                         \
-    const opts *o = l->context;                                                                  \
-    (void)o;                                                                                     \
-    if (CVL_UNIT(0, type) && CVL_UNIT(1, real) && CVL_UNIT(2, real)) {                           \
-      type *restrict y = (type *)p[0];                                                           \
-      const real *restrict u = (const real *)p[1], *restrict v = (const real *)p[2];             \
-      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u[i], v[i], o);                             \
-    } else if (CVL_UNIT(0, type) && CVL_UNIT(1, real) && l->step[2] == 0) {                      \
-      type *restrict y = (type *)p[0];                                                           \
-      const real *restrict u = (const real *)p[1];                                               \
-      const real v = CVL_AT(real, 2, 0);                                                         \
-      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u[i], v, o);                                \
-    } else if (CVL_UNIT(0, type) && l->step[1] == 0 && CVL_UNIT(2, real)) {                      \
-      type *restrict y = (type *)p[0];                                                           \
-      const real u = CVL_AT(real, 1, 0);                                                         \
-      const real *restrict v = (const real *)p[2];                                               \
-      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u, v[i], o);                                \
-    } else {                                                                                     \
-      for (int64_t i = 0; i < n; i++)                                                            \
-        CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), CVL_AT(real, 2, i), o);                 \
-    }                                                                                            \
-  }                                                                                              \
-  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                            \
-    const cvl_tensor *operands[] = {y, a->in[0], a->in[1]};                                      \
-    cvl_loop l;                                                                                  \
-    (void)e;                                                                                     \
-    cvl_loop_init(&l, &y->shape, operands, 3);                                                   \
-    l.context = a->options;                                                                      \
-    cvl_loop_run(&l, name##_row);                                                                \
-    return 0;                                                                                    \
+#define CVL_BINARY_FORWARD_(name, opts, type, f)                                     \
+  static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {             \
+    const opts *o = l->context;                                                      \
+    (void)o;                                                                         \
+    if (CVL_UNIT(0, type) && CVL_UNIT(1, real) && CVL_UNIT(2, real)) {               \
+      type *restrict y = (type *)p[0];                                               \
+      const real *restrict u = (const real *)p[1], *restrict v = (const real *)p[2]; \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u[i], v[i], o);                 \
+    } else if (CVL_UNIT(0, type) && CVL_UNIT(1, real) && l->step[2] == 0) {          \
+      type *restrict y = (type *)p[0];                                               \
+      const real *restrict u = (const real *)p[1];                                   \
+      const real v = CVL_AT(real, 2, 0);                                             \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u[i], v, o);                    \
+    } else if (CVL_UNIT(0, type) && l->step[1] == 0 && CVL_UNIT(2, real)) {          \
+      type *restrict y = (type *)p[0];                                               \
+      const real u = CVL_AT(real, 1, 0);                                             \
+      const real *restrict v = (const real *)p[2];                                   \
+      for (int64_t i = 0; i < n; i++) y[i] = (type)f(u, v[i], o);                    \
+    } else {                                                                         \
+      for (int64_t i = 0; i < n; i++)                                                \
+        CVL_AT(type, 0, i) = (type)f(CVL_AT(real, 1, i), CVL_AT(real, 2, i), o);     \
+    }                                                                                \
+  }                                                                                  \
+  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                \
+    const cvl_tensor *operands[] = {y, a->in[0], a->in[1]};                          \
+    cvl_loop l;                                                                      \
+    (void)e;                                                                         \
+    cvl_loop_init(&l, &y->shape, operands, 3);                                       \
+    l.context = a->options;                                                          \
+    cvl_loop_run(&l, name##_row);                                                    \
+    return 0;                                                                        \
   }
 
-#define CVL_BINARY_GRAD_(name, suffix, opts, df)                                                 \
-  static void name##_##suffix(const cvl_loop *l, int64_t n, char *const *p) {                    \
-    const opts *o = l->context;                                                                  \
-    (void)o;                                                                                     \
-    for (int64_t i = 0; i < n; i++)                                                              \
-      CVL_AT(real, 0, i) = CVL_AT(real, 1, i) * df(CVL_AT(real, 2, i), CVL_AT(real, 3, i),       \
-                                                   CVL_AT(real, 4, i), o);                       \
+#define CVL_BINARY_GRAD_(name, suffix, opts, df)                                                  \
+  static void name##_##suffix(const cvl_loop *l, int64_t n, char *const *p) {                     \
+    const opts *o = l->context;                                                                   \
+    (void)o;                                                                                      \
+    for (int64_t i = 0; i < n; i++)                                                               \
+      CVL_AT(real, 0, i) =                                                                        \
+          CVL_AT(real, 1, i) * df(CVL_AT(real, 2, i), CVL_AT(real, 3, i), CVL_AT(real, 4, i), o); \
   }
 
-#define CVL_BINARY_BACKWARD_(name, opts, dfa, dfb)                                               \
-  CVL_BINARY_GRAD_(name, grad_a_row, opts, dfa)                                                  \
-  CVL_BINARY_GRAD_(name, grad_b_row, opts, dfb)                                                  \
-  static int name##_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,       \
-                             cvl_tensor *const *gx, cvl_err *e) {                                \
-    (void)e;                                                                                     \
-    for (int i = 0; i < 2; i++)                                                                  \
-      if (gx[i] != NULL) {                                                                       \
-        const cvl_tensor *operands[] = {gx[i], gy, a->in[0]->storage != NULL ? a->in[0] : gy,    \
-                                        a->in[1]->storage != NULL ? a->in[1] : gy,               \
-                                        y->storage != NULL ? y : gy};                            \
-        cvl_loop l;                                                                              \
-        cvl_loop_init(&l, &gx[i]->shape, operands, 5);                                           \
-        l.context = a->options;                                                                  \
-        cvl_loop_run(&l, i == 0 ? name##_grad_a_row : name##_grad_b_row);                        \
-      }                                                                                          \
-    return 0;                                                                                    \
+#define CVL_BINARY_BACKWARD_(name, opts, dfa, dfb)                                            \
+  CVL_BINARY_GRAD_(name, grad_a_row, opts, dfa)                                               \
+  CVL_BINARY_GRAD_(name, grad_b_row, opts, dfb)                                               \
+  static int name##_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,    \
+                             cvl_tensor *const *gx, cvl_err *e) {                             \
+    (void)e;                                                                                  \
+    for (int i = 0; i < 2; i++)                                                               \
+      if (gx[i] != NULL) {                                                                    \
+        const cvl_tensor *operands[] = {gx[i], gy, a->in[0]->storage != NULL ? a->in[0] : gy, \
+                                        a->in[1]->storage != NULL ? a->in[1] : gy,            \
+                                        y->storage != NULL ? y : gy};                         \
+        cvl_loop l;                                                                           \
+        cvl_loop_init(&l, &gx[i]->shape, operands, 5);                                        \
+        l.context = a->options;                                                               \
+        cvl_loop_run(&l, i == 0 ? name##_grad_a_row : name##_grad_b_row);                     \
+      }                                                                                       \
+    return 0;                                                                                 \
   }
 
 #define CVL_UNARY_FORWARD(name, opts, f) \
   CVL_UNARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
-#define CVL_TEST(name, f)                                                                         \
-  CVL_SCALAR uint8_t name##_adapted(real x, const cvl_no_options *o) { return (void)o, f(x); }    \
-  CVL_UNARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted)                               \
+#define CVL_TEST(name, f)                                                                      \
+  CVL_SCALAR uint8_t name##_adapted(real x, const cvl_no_options *o) { return (void)o, f(x); } \
+  CVL_UNARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted)                            \
   CVL_KERNELS(name, name##_forward, NULL)
 #define CVL_BINARY_FORWARD(name, opts, f) \
   CVL_BINARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
-#define CVL_COMPARE_ADAPT_(name, f) \
-  CVL_SCALAR uint8_t name##_adapted(real u, real v, const cvl_no_options *o) { return (void)o, f(u, v); }
-#define CVL_COMPARE(name, f)                                              \
-  CVL_COMPARE_ADAPT_(name, f)                                             \
-  CVL_BINARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted)      \
+#define CVL_COMPARE_ADAPT_(name, f)                                            \
+  CVL_SCALAR uint8_t name##_adapted(real u, real v, const cvl_no_options *o) { \
+    return (void)o, f(u, v);                                                   \
+  }
+#define CVL_COMPARE(name, f)                                         \
+  CVL_COMPARE_ADAPT_(name, f)                                        \
+  CVL_BINARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted) \
   CVL_KERNELS(name, name##_forward, NULL)
 #if CVL_FLOATING
-#define CVL_UNARY(name, opts, f, df)     \
+#define CVL_UNARY(name, opts, f, df)      \
   CVL_UNARY_FORWARD_(name, opts, real, f) \
-  CVL_UNARY_BACKWARD_(name, opts, df)    \
+  CVL_UNARY_BACKWARD_(name, opts, df)     \
   CVL_KERNELS(name, name##_forward, name##_backward)
-#define CVL_BINARY(name, opts, f, dfa, dfb) \
-  CVL_BINARY_FORWARD_(name, opts, real, f)  \
+#define CVL_BINARY(name, opts, f, dfa, dfb)  \
+  CVL_BINARY_FORWARD_(name, opts, real, f)   \
   CVL_BINARY_BACKWARD_(name, opts, dfa, dfb) \
   CVL_KERNELS(name, name##_forward, name##_backward)
 #else

@@ -148,13 +148,13 @@ CVL_INLINE_ double cvl_tanh_f64(double x) { return (tanh)(x); }
 CVL_INLINE_ double cvl_expm1_f64(double x) { return (expm1)(x); }
 CVL_INLINE_ double cvl_log1p_f64(double x) { return (log1p)(x); }
 CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
-#define cvl_exp(x) _Generic((x), float: cvl_exp_f32, default: cvl_exp_f64)(x)
-#define cvl_log(x) _Generic((x), float: cvl_log_f32, default: cvl_log_f64)(x)
-#define cvl_tanh(x) _Generic((x), float: cvl_tanh_f32, default: cvl_tanh_f64)(x)
-#define cvl_expm1(x) _Generic((x), float: cvl_expm1_f32, default: cvl_expm1_f64)(x)
-#define cvl_log1p(x) _Generic((x), float: cvl_log1p_f32, default: cvl_log1p_f64)(x)
-#define cvl_erf(x) _Generic((x), float: cvl_erf_f32, default: cvl_erf_f64)(x)
-#define cvl_softplus(x) _Generic((x), float: cvl_softplus_f32, default: cvl_softplus_f64)(x)
-#define cvl_sigmoid(x) _Generic((x), float: cvl_sigmoid_f32, default: cvl_sigmoid_f64)(x)
+#define cvl_exp(x) _Generic((x), float : cvl_exp_f32, default : cvl_exp_f64)(x)
+#define cvl_log(x) _Generic((x), float : cvl_log_f32, default : cvl_log_f64)(x)
+#define cvl_tanh(x) _Generic((x), float : cvl_tanh_f32, default : cvl_tanh_f64)(x)
+#define cvl_expm1(x) _Generic((x), float : cvl_expm1_f32, default : cvl_expm1_f64)(x)
+#define cvl_log1p(x) _Generic((x), float : cvl_log1p_f32, default : cvl_log1p_f64)(x)
+#define cvl_erf(x) _Generic((x), float : cvl_erf_f32, default : cvl_erf_f64)(x)
+#define cvl_softplus(x) _Generic((x), float : cvl_softplus_f32, default : cvl_softplus_f64)(x)
+#define cvl_sigmoid(x) _Generic((x), float : cvl_sigmoid_f32, default : cvl_sigmoid_f64)(x)
 
 #endif

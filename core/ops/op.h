@@ -1,9 +1,10 @@
 /*
-** An operation is one file, or one entry of a family's file, in this folder. The file is compiled several times: once per
-** element type (and, for float32, per ISA) with CVL_REAL and CVL_SUFFIX set, which makes the kernels; and once with
-** CVL_DESCRIBE set, which makes the descriptor, `const cvl_op cvl_op_<name>`. The list of ops is read from the lines that
-** start with CVL_OP(. From a descriptor come the Lua function and method, the checks of its arguments, help(), the
-** reference, the tape entry and the specs.
+** An operation is one file, or one entry of a family's file, in this folder. The file is compiled
+** several times: once per element type (and, for float32, per ISA) with CVL_REAL and CVL_SUFFIX
+** set, which makes the kernels; and once with CVL_DESCRIBE set, which makes the descriptor, `const
+** cvl_op cvl_op_<name>`. The list of ops is read from the lines that start with CVL_OP(. From a
+** descriptor come the Lua function and method, the checks of its arguments, help(), the reference,
+** the tape entry and the specs.
 */
 #ifndef CVL_OPS_OP_H
 #define CVL_OPS_OP_H
@@ -21,10 +22,10 @@ typedef struct cvl_op cvl_op;
 typedef struct cvl_args {
   const cvl_op *op;
   int n_in;
-  cvl_tensor **in;                   /* n_in inputs; NULL: an optional one left out */
-  const void *options;               /* the op's own struct */
-  cvl_tensor *saved[CVL_MAX_SAVED];  /* set by forward, each with one reference, released with the call's node */
-  cvl_rng rng;                       /* random ops: the blocks this call may draw; forward and backward see the same */
+  cvl_tensor **in;                  /* n_in inputs; NULL: an optional one left out */
+  const void *options;              /* the op's own struct */
+  cvl_tensor *saved[CVL_MAX_SAVED]; /* set by forward, a reference each, released by the node */
+  cvl_rng rng; /* random ops: the blocks this call may draw; forward and backward see the same */
 } cvl_args;
 
 typedef struct cvl_meta {
@@ -33,17 +34,18 @@ typedef struct cvl_meta {
 } cvl_meta;
 
 /*
-** One per op, device and element type. Inputs and gradients are dense unless the op is .strided; the output always is.
-** forward writes y. backward writes (never adds) gx[i], which is NULL where no gradient is wanted, and has the shape of
-** in[i], or of y when the op .broadcasts; the walker adds and reduces. Both return 0 or -1 with e filled.
+** One per op, device and element type. Inputs and gradients are dense unless the op is .strided;
+** the output always is. forward writes y. backward writes (never adds) gx[i], which is NULL where
+** no gradient is wanted, and has the shape of in[i], or of y when the op .broadcasts; the walker
+** adds and reduces. Both return 0 or -1 with e filled.
 */
 typedef struct cvl_kernels {
   int (*forward)(cvl_args *a, cvl_tensor *y, cvl_err *e);
-  int (*backward)(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy, cvl_tensor *const *gx,
-                  cvl_err *e);
+  int (*backward)(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
+                  cvl_tensor *const *gx, cvl_err *e);
 } cvl_kernels;
 
-/* ------------------------------------------------------------------------------------------------------- options */
+/* ------------------------------------------------------------------------------------ options */
 
 typedef enum cvl_option_kind {
   CVL_OPT_NUMBER,  /* double */
@@ -53,10 +55,10 @@ typedef enum cvl_option_kind {
   CVL_OPT_AXIS,    /* int64_t: 0-based, or negative from the end; CVL_NO_AXIS when left out */
   CVL_OPT_AXES,    /* cvl_ints; n == -1 when left out */
   CVL_OPT_SHAPE,   /* cvl_ints of sizes; -1 where the user wrote -1 ("whatever fits") */
-  CVL_OPT_SIZES,   /* cvl_ints of positive integers, one per spatial axis; n == 1 stands for all of them */
+  CVL_OPT_SIZES,   /* cvl_ints, positive, one per spatial axis; n == 1 stands for all of them */
   CVL_OPT_PADDING, /* cvl_padding */
-  CVL_OPT_PAIRS,   /* cvl_padding with CVL_PAD_EXPLICIT: {{before, after}, ...} per axis, may be 0 */
-  CVL_OPT_DTYPE    /* int: a cvl_dtype, or -1 when left out */
+  CVL_OPT_PAIRS, /* cvl_padding with CVL_PAD_EXPLICIT: {{before, after}, ...} per axis, may be 0 */
+  CVL_OPT_DTYPE  /* int: a cvl_dtype, or -1 when left out */
 } cvl_option_kind;
 
 #define CVL_NO_AXIS INT64_MIN
@@ -94,69 +96,73 @@ typedef struct cvl_option {
 
 /* `type` is the op's options struct, `field` both its member and the option's name. */
 #define CVL_NUMBER(type, field, def, range, doc) \
-  {#field, CVL_OPT_NUMBER, offsetof(type, field), def, range, NULL, doc}
+  { #field, CVL_OPT_NUMBER, offsetof(type, field), def, range, NULL, doc }
 #define CVL_INTEGER(type, field, def, range, doc) \
-  {#field, CVL_OPT_INT, offsetof(type, field), def, range, NULL, doc}
-#define CVL_FLAG(type, field, def, doc) {#field, CVL_OPT_BOOL, offsetof(type, field), def, CVL_ANY, NULL, doc}
+  { #field, CVL_OPT_INT, offsetof(type, field), def, range, NULL, doc }
+#define CVL_FLAG(type, field, def, doc) \
+  { #field, CVL_OPT_BOOL, offsetof(type, field), def, CVL_ANY, NULL, doc }
 #define CVL_CHOICE(type, field, def, names, doc) \
-  {#field, CVL_OPT_CHOICE, offsetof(type, field), def, CVL_ANY, names, doc}
+  { #field, CVL_OPT_CHOICE, offsetof(type, field), def, CVL_ANY, names, doc }
 #define CVL_AXIS(type, field, range, doc) \
-  {#field, CVL_OPT_AXIS, offsetof(type, field), 0, range, NULL, doc}
+  { #field, CVL_OPT_AXIS, offsetof(type, field), 0, range, NULL, doc }
 #define CVL_AXES(type, field, range, doc) \
-  {#field, CVL_OPT_AXES, offsetof(type, field), 0, range, NULL, doc}
+  { #field, CVL_OPT_AXES, offsetof(type, field), 0, range, NULL, doc }
 #define CVL_SHAPE(type, field, doc) \
-  {#field, CVL_OPT_SHAPE, offsetof(type, field), 0, CVL_REQUIRED, NULL, doc}
+  { #field, CVL_OPT_SHAPE, offsetof(type, field), 0, CVL_REQUIRED, NULL, doc }
 #define CVL_SIZES(type, field, def, doc) \
-  {#field, CVL_OPT_SIZES, offsetof(type, field), def, CVL_POSITIVE, NULL, doc}
+  { #field, CVL_OPT_SIZES, offsetof(type, field), def, CVL_POSITIVE, NULL, doc }
 #define CVL_PADDING(type, field, doc) \
-  {#field, CVL_OPT_PADDING, offsetof(type, field), 0, CVL_ANY, NULL, doc}
+  { #field, CVL_OPT_PADDING, offsetof(type, field), 0, CVL_ANY, NULL, doc }
 #define CVL_PAIRS(type, field, doc) \
-  {#field, CVL_OPT_PAIRS, offsetof(type, field), 0, CVL_REQUIRED, NULL, doc}
+  { #field, CVL_OPT_PAIRS, offsetof(type, field), 0, CVL_REQUIRED, NULL, doc }
 #define CVL_DTYPE(type, field, range, doc) \
-  {#field, CVL_OPT_DTYPE, offsetof(type, field), -1, range, NULL, doc}
+  { #field, CVL_OPT_DTYPE, offsetof(type, field), -1, range, NULL, doc }
 
-#define CVL_OPTIONS(type, ...)           \
-  .option_bytes = sizeof(type),          \
-  .options = (const cvl_option[]) {      \
-    __VA_ARGS__, { NULL, 0, 0, 0, 0, NULL, NULL } \
+#define CVL_OPTIONS(type, ...)                                    \
+  .option_bytes = sizeof(type), .options = (const cvl_option[]) { \
+    __VA_ARGS__, { NULL, 0, 0, 0, 0, NULL, NULL }                 \
   }
 
 /* Writes every option's default into `options`; what is CVL_REQUIRED stays zero. */
 void cvl_options_default(const cvl_option *list, void *options);
 
-/* --------------------------------------------------------------------------------------------------------- scopes */
+/* ------------------------------------------------------------------------------------- scopes */
 
 /*
-** Ops written with ops (vjp, compose, layers): the scope owns what they make and remembers the first error. After an error
-** every further call does nothing and returns NULL, so that only the end needs a check.
+** Ops written with ops (vjp, compose, layers): the scope owns what they make and remembers the
+** first error. After an error every further call does nothing and returns NULL, so that only the
+** end needs a check.
 */
 typedef struct cvl_scope cvl_scope;
 struct cvl_scope {
   cvl_err *e;
   int n, room;
   cvl_tensor **owned;
-  /* Runs an op and returns its result, owned by the scope. Set by autograd/, which is above this room. */
-  cvl_tensor *(*apply)(cvl_scope *s, const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options);
+  /* Runs an op and returns its result, owned by the scope. Set by autograd/, which is above this
+  ** room. */
+  cvl_tensor *(*apply)(cvl_scope *s, const cvl_op *op, cvl_tensor *const *in, int n_in,
+                       const void *options);
 };
 
-/* ----------------------------------------------------------------------------------------------------- descriptors */
+/* -------------------------------------------------------------------------------- descriptors */
 
 typedef struct cvl_reject {
   const char *call, *message; /* Lua, and a part of the error it must give */
 } cvl_reject;
 
 enum { /* .drops: what backward and vjp do without, so that the tape need not keep it alive */
-  CVL_DROP_X0 = 1,
-  CVL_DROP_X1 = 2,
-  CVL_DROP_X2 = 4,
-  CVL_DROP_Y = 1 << 30,
-  CVL_DROP_ALL = -1
+       CVL_DROP_X0 = 1,
+       CVL_DROP_X1 = 2,
+       CVL_DROP_X2 = 4,
+       CVL_DROP_Y = 1 << 30,
+       CVL_DROP_ALL = -1
 };
 
 struct cvl_op {
-  const char *name, *doc;    /* doc: "name(x, {option = default}) -> y\n" and sentences; shapes, formula, source */
-  int n_in;                  /* tensor inputs, the leading arguments; with .list the first argument is a table of them */
-  int n_optional;            /* how many of the last inputs may be nil */
+  const char *name;
+  const char *doc; /* "name(x, {option = default}) -> y\n" and sentences; shapes, formula, source */
+  int n_in;        /* tensor inputs, the leading arguments; with .list they come as one table */
+  int n_optional;  /* how many of the last inputs may be nil */
   const cvl_option *options; /* given as a trailing table, or by position in this order */
   size_t option_bytes;
   bool list;       /* the inputs are one table of tensors */
@@ -167,7 +173,7 @@ struct cvl_op {
   bool floating;   /* inputs (of the key's type) must be float32 or float64 */
   bool random;     /* draws from the global generator */
   bool internal;   /* not shown to users: a part of another op's gradient */
-  bool positions;  /* y holds positions along an axis or labels, which Lua counts from 1; the binding converts */
+  bool positions;  /* y holds positions or labels: from 0 here, from 1 in Lua; bind/ converts */
   int position_in; /* bit i: so does in[i] */
   int key;         /* the input whose type picks the kernel */
   int drops;
@@ -175,38 +181,47 @@ struct cvl_op {
   int (*shape)(const cvl_args *a, cvl_meta *y, cvl_err *e);
   /* When it says yes, y is in[0] itself and nothing is done. May be NULL. */
   bool (*trivial)(const cvl_args *a);
-  /* One of: kernels below; `view`, which sets y (an alias of in[0]) to the wanted part of the storage; or `compose`,
-  ** which computes y with other ops, and the tape records those. */
+  /* One of: kernels below; `view`, which sets y (an alias of in[0]) to the wanted part of the
+  ** storage; or `compose`, which computes y with other ops, and the tape records those. */
   int (*view)(const cvl_args *a, cvl_tensor *y, cvl_err *e);
   cvl_tensor *(*compose)(cvl_scope *s, const cvl_args *a);
-  /* d loss / d in[i], written with ops, so that it can be differentiated again; of in[i]'s shape, or y's when the op
-  ** .broadcasts. Used where there is no backward kernel, and for create_graph. NULL: no second order. */
+  /* d loss / d in[i], written with ops, so that it can be differentiated again; of in[i]'s
+  ** shape, or y's when the op .broadcasts. Used where there is no backward kernel, and for
+  ** create_graph. NULL: no second order. */
   cvl_tensor *(*vjp)(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i);
-  /* How many blocks of four random numbers a call draws; NULL: enough for one number per element of y. */
+  /* How many blocks of four random numbers a call draws; NULL: enough for one number per element
+  ** of y. */
   int64_t (*draws)(const cvl_args *a, const cvl_meta *y);
-  const char *const *samples; /* Lua, NULL-terminated: tiny calls without kinks; the specs run them in many ways */
+  const char *const *samples; /* Lua, NULL-terminated: tiny calls without kinks, for the specs */
   const cvl_reject *rejects;  /* .call == NULL ends */
   const cvl_kernels *cpu[3][CVL_DTYPE_COUNT]; /* by ISA and type; NULL where there is none */
 };
 
-#define CVL_SAMPLES(...) .samples = (const char *const[]) { __VA_ARGS__, NULL }
-#define CVL_REJECTS(...) .rejects = (const cvl_reject[]) { __VA_ARGS__, { NULL, NULL } }
+#define CVL_SAMPLES(...) \
+  .samples = (const char *const[]) { __VA_ARGS__, NULL }
+#define CVL_REJECTS(...)            \
+  .rejects = (const cvl_reject[]) { \
+    __VA_ARGS__, { NULL, NULL }     \
+  }
 
-#define CVL_WEAK_(name, variant) extern const cvl_kernels cvl_##name##_cpu_##variant __attribute__((weak));
-#define CVL_OTHER_TYPES_(name)                                                              \
-  [CVL_F64] = &cvl_##name##_cpu_f64, [CVL_I32] = &cvl_##name##_cpu_i32,                     \
-  [CVL_I64] = &cvl_##name##_cpu_i64, [CVL_U8] = &cvl_##name##_cpu_u8, [CVL_BOOL] = &cvl_##name##_cpu_u8
-#define CVL_OP(op_name, ...)                                                                \
-  CVL_WEAK_(op_name, f32_baseline)                                                          \
-  CVL_WEAK_(op_name, f32_avx2)                                                              \
-  CVL_WEAK_(op_name, f32_avx512)                                                            \
-  CVL_WEAK_(op_name, f64) CVL_WEAK_(op_name, i32) CVL_WEAK_(op_name, i64) CVL_WEAK_(op_name, u8) \
-  extern const cvl_op cvl_op_##op_name;                                                     \
-  const cvl_op cvl_op_##op_name = {                                                         \
-      .name = #op_name,                                                                     \
-      .cpu = {{[CVL_F32] = &cvl_##op_name##_cpu_f32_baseline, CVL_OTHER_TYPES_(op_name)},   \
-              {[CVL_F32] = &cvl_##op_name##_cpu_f32_avx2, CVL_OTHER_TYPES_(op_name)},       \
-              {[CVL_F32] = &cvl_##op_name##_cpu_f32_avx512, CVL_OTHER_TYPES_(op_name)}},    \
+#define CVL_WEAK_(name, variant) \
+  extern const cvl_kernels cvl_##name##_cpu_##variant __attribute__((weak));
+#define CVL_OTHER_TYPES_(name)                                          \
+  [CVL_F64] = &cvl_##name##_cpu_f64, [CVL_I32] = &cvl_##name##_cpu_i32, \
+  [CVL_I64] = &cvl_##name##_cpu_i64, [CVL_U8] = &cvl_##name##_cpu_u8,   \
+  [CVL_BOOL] = &cvl_##name##_cpu_u8
+#define CVL_OP(op_name, ...)                                                              \
+  CVL_WEAK_(op_name, f32_baseline)                                                        \
+  CVL_WEAK_(op_name, f32_avx2)                                                            \
+  CVL_WEAK_(op_name, f32_avx512)                                                          \
+  CVL_WEAK_(op_name, f64)                                                                 \
+  CVL_WEAK_(op_name, i32)                                                                 \
+  CVL_WEAK_(op_name, i64) CVL_WEAK_(op_name, u8) extern const cvl_op cvl_op_##op_name;    \
+  const cvl_op cvl_op_##op_name = {                                                       \
+      .name = #op_name,                                                                   \
+      .cpu = {{[CVL_F32] = &cvl_##op_name##_cpu_f32_baseline, CVL_OTHER_TYPES_(op_name)}, \
+              {[CVL_F32] = &cvl_##op_name##_cpu_f32_avx2, CVL_OTHER_TYPES_(op_name)},     \
+              {[CVL_F32] = &cvl_##op_name##_cpu_f32_avx512, CVL_OTHER_TYPES_(op_name)}},  \
       __VA_ARGS__};
 
 /* The kernels of op for tensors like x, or NULL with CVL_EDTYPE / CVL_EDEVICE. */
@@ -216,16 +231,18 @@ const cvl_op *const *cvl_ops(int *n);
 const cvl_op *cvl_op_named(const char *name); /* NULL when there is none */
 
 /* Shape rules that many share. */
-int cvl_shape_same(const cvl_args *a, cvl_meta *y, cvl_err *e);       /* in[0]'s */
-int cvl_shape_broadcasts(const cvl_args *a, cvl_meta *y, cvl_err *e); /* the broadcast of all inputs */
-int cvl_shape_compares(const cvl_args *a, cvl_meta *y, cvl_err *e);   /* the same, of type bool */
+int cvl_shape_same(const cvl_args *a, cvl_meta *y, cvl_err *e); /* in[0]'s */
+int cvl_shape_broadcasts(const cvl_args *a, cvl_meta *y,
+                         cvl_err *e); /* the broadcast of all inputs */
+int cvl_shape_compares(const cvl_args *a, cvl_meta *y, cvl_err *e); /* the same, of type bool */
 
-/* ---------------------------------------------------------------------------------------------------- kernel files */
+/* ------------------------------------------------------------------------------- kernel files */
 
 /*
-** Compiled for kernels: CVL_REAL is the element type, CVL_SUFFIX ends the symbols, CVL_DTYPE_F32/F64/I32/I64/U8 tells
-** which. Files with the word CVL_EVERY_DTYPE in them are compiled for integers too. An op that has kernels ends with
-** CVL_KERNELS(name, forward, backward-or-NULL).
+** Compiled for kernels: CVL_REAL is the element type, CVL_SUFFIX ends the symbols,
+** CVL_DTYPE_F32/F64/I32/I64/U8 tells which. Files with the word CVL_EVERY_DTYPE in them are
+** compiled for integers too. An op that has kernels ends with CVL_KERNELS(name, forward,
+** backward-or-NULL).
 */
 #ifdef CVL_REAL
 typedef CVL_REAL real;
@@ -236,8 +253,8 @@ typedef CVL_REAL real;
 #endif
 #define CVL_PASTE_(a, b, c) a##b##_cpu_##c
 #define CVL_PASTE(a, b, c) CVL_PASTE_(a, b, c)
-#define CVL_KERNELS(name, fwd, bwd)                                     \
-  extern const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX);           \
+#define CVL_KERNELS(name, fwd, bwd)                           \
+  extern const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX); \
   const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX) = {.forward = fwd, .backward = bwd};
 #elif defined CVL_DESCRIBE
 typedef float real; /* so that formulas compile here too; they are not used */

@@ -36,11 +36,13 @@ const cvl_op *cvl_op_named(const char *name) {
 const cvl_kernels *cvl_op_kernels(const cvl_op *op, const cvl_tensor *x, cvl_err *e) {
   const cvl_kernels *k = NULL;
   if (!cvl_device_of(x)->host_visible) {
-    cvl_fail(e, CVL_EDEVICE, 0, "'%s' has no kernel for device %s", op->name, cvl_device_of(x)->name);
+    cvl_fail(e, CVL_EDEVICE, 0, "'%s' has no kernel for device %s", op->name,
+             cvl_device_of(x)->name);
     return NULL;
   }
   k = op->cpu[cvl_isa_used()][x->dtype];
-  if (k == NULL) cvl_fail(e, CVL_EDTYPE, 0, "'%s' has no kernel for %s", op->name, cvl_dtype_name(x->dtype));
+  if (k == NULL)
+    cvl_fail(e, CVL_EDTYPE, 0, "'%s' has no kernel for %s", op->name, cvl_dtype_name(x->dtype));
   return k;
 }
 
@@ -48,17 +50,32 @@ void cvl_options_default(const cvl_option *list, void *options) {
   for (const cvl_option *o = list; o != NULL && o->name != NULL; o++) {
     char *p = (char *)options + o->offset;
     switch (o->kind) {
-      case CVL_OPT_NUMBER: *(double *)p = o->def; break;
-      case CVL_OPT_INT: *(int64_t *)p = (int64_t)o->def; break;
-      case CVL_OPT_BOOL: *(bool *)p = o->def != 0; break;
-      case CVL_OPT_CHOICE:
-      case CVL_OPT_DTYPE: *(int *)p = (int)o->def; break;
-      case CVL_OPT_AXIS: *(int64_t *)p = CVL_NO_AXIS; break;
-      case CVL_OPT_AXES: ((cvl_ints *)p)->n = -1; break;
-      case CVL_OPT_SIZES: *(cvl_ints *)p = (cvl_ints){.n = 1, .v = {(int64_t)o->def}}; break;
-      case CVL_OPT_SHAPE:
-      case CVL_OPT_PADDING:
-      case CVL_OPT_PAIRS: break; /* zeroed: empty, "valid" */
+    case CVL_OPT_NUMBER:
+      *(double *)p = o->def;
+      break;
+    case CVL_OPT_INT:
+      *(int64_t *)p = (int64_t)o->def;
+      break;
+    case CVL_OPT_BOOL:
+      *(bool *)p = o->def != 0;
+      break;
+    case CVL_OPT_CHOICE:
+    case CVL_OPT_DTYPE:
+      *(int *)p = (int)o->def;
+      break;
+    case CVL_OPT_AXIS:
+      *(int64_t *)p = CVL_NO_AXIS;
+      break;
+    case CVL_OPT_AXES:
+      ((cvl_ints *)p)->n = -1;
+      break;
+    case CVL_OPT_SIZES:
+      *(cvl_ints *)p = (cvl_ints){.n = 1, .v = {(int64_t)o->def}};
+      break;
+    case CVL_OPT_SHAPE:
+    case CVL_OPT_PADDING:
+    case CVL_OPT_PAIRS:
+      break; /* zeroed: empty, "valid" */
     }
   }
 }

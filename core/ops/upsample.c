@@ -185,8 +185,8 @@ static int data_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   y->shape = a->in[0]->shape;
   for (int i = 0; i < y->shape.ndim - 2; i++) {
     if (y->shape.dim[1 + i] % f[i] != 0)
-      return cvl_fail(e, CVL_ESHAPE, 1, "axis %d of gy, %lld, is no multiple of the factor %lld", i + 2,
-                      (long long)y->shape.dim[1 + i], (long long)f[i]);
+      return cvl_fail(e, CVL_ESHAPE, 1, "axis %d of gy, %lld, is no multiple of the factor %lld",
+                      i + 2, (long long)y->shape.dim[1 + i], (long long)f[i]);
     y->shape.dim[1 + i] /= f[i];
   }
   return 0;

@@ -48,8 +48,7 @@ static bool push_own_model(lua_State *L, const char *name) {
   return true;
 }
 
-/* An entry of package.searchers: name -> loader, file name; or a text that says what was not found.
-** */
+/* An entry of package.searchers: name -> loader, file name; or a text that says what is not here. */
 static int search(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   const cvl_source *s = find(name);

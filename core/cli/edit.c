@@ -74,14 +74,13 @@ static char **copy_matches(lua_State *L) {
   return matches;
 }
 
-/* Asks completer(line, first, last) -> list of words, or nil for file names; positions count from
-** 1. */
+/* Asks completer(line, first, last) -> list of words. Positions count from 1. */
 static char **complete(const char *text, int start, int end) {
   lua_State *L = asking;
   char **matches = NULL;
   int top = lua_gettop(L);
   (void)text;
-  rl_attempted_completion_over = 1;
+  rl_attempted_completion_over = 1; /* no file names instead */
   if (!lua_checkstack(L, 8) || lua_rawgetp(L, LUA_REGISTRYINDEX, &completer) != LUA_TFUNCTION) {
     lua_settop(L, top);
     return NULL;
@@ -89,12 +88,7 @@ static char **complete(const char *text, int start, int end) {
   lua_pushstring(L, rl_line_buffer);
   lua_pushinteger(L, start + 1);
   lua_pushinteger(L, end);
-  if (lua_pcall(L, 3, 1, 0) == LUA_OK) {
-    if (lua_istable(L, -1))
-      matches = copy_matches(L);
-    else
-      rl_attempted_completion_over = 0;
-  }
+  if (lua_pcall(L, 3, 1, 0) == LUA_OK && lua_istable(L, -1)) matches = copy_matches(L);
   lua_settop(L, top);
   return matches;
 }
@@ -142,7 +136,6 @@ static int read_line(lua_State *L) {
   const char *prompt = luaL_checkstring(L, 1);
   bool edited = lua_toboolean(L, 2);
   char *s;
-  cvl_signal_prompt(true);
   errno = 0;
   if (edited) {
     free(line);
@@ -153,7 +146,6 @@ static int read_line(lua_State *L) {
     s = plain_line(prompt);
   }
   bool interrupted = s == NULL && errno == EINTR;
-  cvl_signal_prompt(false);
   if (s != NULL) {
     lua_pushstring(L, s);
     return 1;
@@ -164,7 +156,14 @@ static int read_line(lua_State *L) {
   return 2;
 }
 
-/* set_completer(function(line, first, last) -> list or nil) */
+/* running(boolean): whether a chunk runs, which Ctrl-C stops, or the prompt waits, whose line it ends */
+static int running(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TBOOLEAN);
+  cvl_signal_prompt(!lua_toboolean(L, 1));
+  return 0;
+}
+
+/* set_completer(function(line, first, last) -> list) */
 static int set_completer(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
@@ -211,6 +210,7 @@ int cvl_open_edit(lua_State *L) {
                                        {"interactive", interactive},
                                        {"columns", columns},
                                        {"read", read_line},
+                                       {"running", running},
                                        {"set_completer", set_completer},
                                        {"remember", remember},
                                        {"create_private", create_private},

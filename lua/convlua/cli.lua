@@ -239,5 +239,5 @@ return function(argv)
     return 2
   end
   report.say(result)
-  return 1
+  return report.is_interrupt(result) and 130 or 1
 end

@@ -95,17 +95,23 @@ function repl.run(options)
   _G.help = _G.help or require "convlua.help"
   if typed then banner() end
 
+  -- Ctrl-C is an error from here on, until the values are shown; never in the loop below.
+  local function run(chunk)
+    edit.running(true)
+    local results = table.pack(session:run(chunk, traceback))
+    if not results[1] then error(results[2], 0) end
+    repl.show(table.unpack(results, 2, results.n))
+    edit.running(false)
+  end
+
+  edit.running(false)
   while true do
     local chunk, text, message, wrong = read_chunk(session, ask)
     if chunk then
       remember(text)
-      local results = table.pack(session:run(chunk, traceback))
-      if not results[1] then
-        fail(results[2])
-      else
-        local ok, problem = xpcall(repl.show, traceback, table.unpack(results, 2, results.n))
-        if not ok then fail(problem) end
-      end
+      local ok, problem = pcall(run, chunk)
+      edit.running(false)
+      if not ok then fail(problem) end
     elseif text == "error" then
       remember(wrong)
       fail(message)
@@ -117,6 +123,7 @@ function repl.run(options)
     end
     io.stdout:flush()
   end
+  edit.running(true)
   session:close()
   return failed and not typed and 1 or 0
 end

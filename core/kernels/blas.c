@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "base/pool.h"
+#include "kernels/sizes.h"
 
 enum {
   SMALL = 32 * 32 * 32, /* multiply-adds below which a call costs more than the loops */
@@ -105,8 +106,6 @@ void *cvl_blas_symbol(const char *name) {
   pthread_once(&once, load);
   return blas.dgemm != NULL ? dlsym(blas.library, name) : NULL;
 }
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* How a matrix {rows, columns} looks to BLAS: its form and leading dimension; false when it cannot be told. */
 static bool form_of(int64_t row, int64_t column, int64_t rows, int64_t columns, int *form,

@@ -5,6 +5,7 @@
 #include "base/pool.h"
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 
 enum {
   LINES = 8,       /* of a task of the forward pass and the gradient of the data */
@@ -23,9 +24,6 @@ typedef struct {
   cvl_axis axis[3];
   int64_t lines, parts;
 } job;
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static const cvl_depthwise *kernel_used(void) {
 #if defined(__x86_64__)

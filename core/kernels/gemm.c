@@ -9,6 +9,7 @@
 
 #include "base/pool.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 #include "kernels/tile.h"
 
 enum {
@@ -29,9 +30,6 @@ typedef struct {
   float *packed, *blocks;
 } job;
 
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 static void pack(void *context, int64_t panel, int worker) {
   const job *j = context;
   const cvl_gemm *g = j->g;
@@ -44,7 +42,7 @@ static void pack(void *context, int64_t panel, int worker) {
 static void copy_a(const job *j, int64_t i0, int64_t m, int64_t k0, int64_t k, float *block) {
   const cvl_gemm *g = j->g;
   const float *a = g->a + i0 * g->a_row + k0 * g->a_col;
-  int64_t whole = ceil_div(m, j->tile->mr) * j->tile->mr;
+  int64_t whole = round_up(m, j->tile->mr);
   if (j->by_columns) {
     for (int64_t q = 0; q < k; q++, block += CVL_BLOCK_ROW) {
       memcpy(block, a + q * g->a_col, (size_t)m * sizeof *block);
@@ -109,7 +107,7 @@ static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
 /* The whole product with room for `workers` blocks of A: cvl_threads(), or 1 from within a parallel body. */
 static int product(const cvl_gemm *g, int workers, cvl_err *e) {
   job j = plan(g);
-  int64_t k_piece = min(g->K, PIECE), n_piece = ceil_div(min(g->N, PIECE), j.tile->nr) * j.tile->nr;
+  int64_t k_piece = min(g->K, PIECE), n_piece = round_up(min(g->N, PIECE), j.tile->nr);
   int rc = -1;
   if (g->M == 0 || g->N == 0) return 0;
   if (g->K == 0) {
@@ -145,8 +143,7 @@ typedef struct {
 static void run_part(void *context, int64_t part, int worker) {
   const cut *c = context;
   cvl_gemm g = *c->g;
-  int64_t size = ceil_div(ceil_div(g.K, c->parts), CVL_BLOCK_K) * CVL_BLOCK_K,
-          first = min(part * size, g.K);
+  int64_t size = round_up(ceil_div(g.K, c->parts), CVL_BLOCK_K), first = min(part * size, g.K);
   (void)worker;
   g.a += first * g.a_col;
   g.b += first * g.b_row;

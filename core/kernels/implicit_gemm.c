@@ -11,13 +11,14 @@
 #include "base/pool.h"
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 #include "kernels/tile.h"
 
 enum {
   CLASSES = 8,     /* parts of an axis with different taps, at most, or it is not cut */
   LEAST_ROWS = 32, /* images that make such parts worth their while */
   TASKS = 32,      /* wanted at least, for balance */
-  GROUP = 4 /* panels that a task should have at least, to be worth its copy of the patches */
+  GROUP = 4        /* panels that a task should have at least, to be worth its copies */
 };
 
 static const double WORTH = 0.06; /* share of wasted products that makes cutting an axis pay */
@@ -45,21 +46,16 @@ typedef struct {
   float *target;
   int64_t images, groups, depth, columns; /* per group: channels of the source, of the target */
   int64_t target_size[3], filter[3];
-  int64_t w_tap, w_group, w_row,
-      w_column; /* steps through w: tap, group, source channel, target channel */
+  int64_t w_tap, w_group, w_row, w_column; /* steps in w: tap, group, source and target channel */
   axis_plan axis[3];
-  int64_t *
-      region; /* {phases of axis 0, 1, 2}: where the panels of a phase start, in columns of patches */
-  int64_t all_columns; /* of the patches of all phases together */
+  int64_t *region;     /* {phases of axis 0, 1, 2}: where a phase's panels start, */
+  int64_t all_columns; /* in columns of patches, of which there are so many in all phases */
   box *box;
   int64_t boxes, tasks; /* of one group of channels */
   const cvl_tile *tile;
   int64_t panels, group; /* panels in all, and of one task */
   float *packed, *blocks;
 } job;
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Cuts a phase where the taps that hit the source change; into one part if that would not pay. */
 static int64_t cut_phase(const cvl_axis *a, int64_t phase, bool worth, segment *part) {
@@ -234,8 +230,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
   int64_t r = (task - b->first_task) % b->row_blocks * CVL_BLOCK_M,
           rows = min(CVL_BLOCK_M, cvl_patches_rows(&patches) - r);
   int64_t panel = (task - b->first_task) / b->row_blocks * j->group, column = panel * nr;
-  int64_t columns = min(j->columns - column, j->group * nr),
-          filled = ceil_div(rows, j->tile->mr) * j->tile->mr;
+  int64_t columns = min(j->columns - column, j->group * nr), filled = round_up(rows, j->tile->mr);
   const float *bias = j->bias != NULL ? j->bias + g * j->columns + column : NULL;
   const float *panels =
       j->packed + g * j->all_columns * j->panels * nr +

@@ -10,6 +10,7 @@
 #include "kernels/implicit_gemm.h"
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 #include "kernels/tile.h"
 
 enum {
@@ -17,11 +18,11 @@ enum {
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
-  SUM = 128 /* positions at a time: their part of a tile's operands fits the first-level cache */
+  SUM = 128 /* positions at a time: a tile's part of them fits the first-level cache */
 };
 
-static const double WORTH =
-    0.06; /* share of wasted products above which taps of an axis are taken one by one */
+/* The share of wasted products above which the taps of an axis are taken one by one. */
+static const double WORTH = 0.06;
 
 typedef struct {
   const cvl_conv *p;
@@ -37,10 +38,7 @@ typedef struct {
   float *blocks;
 } job;
 
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/* Panels of gy: row i is the K channels at row[i]. */
+/* Panels of gy: row i is the K channels at row[i]. A copy of known size is a few moves, any other a call. */
 static void pack_rows(float *const *row, int64_t rows, int64_t K, int64_t nr, float *out) {
   for (int64_t p = 0; p * nr < K; p++) {
     int64_t n = min(nr, K - p * nr);
@@ -88,7 +86,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
             g * j->K;
   }
   int64_t rows = cvl_patches_rows(&patches), size = ceil_div(rows, j->parts), r = part * size;
-  int64_t end = min(r + size, rows), filled = ceil_div(m, j->tile->mr) * j->tile->mr;
+  int64_t end = min(r + size, rows), filled = round_up(m, j->tile->mr);
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
   for (bool add = false; r < end; r += SUM, add = true) {
@@ -126,7 +124,7 @@ static void plan_pieces(job *j) {
   j->channels = j->C;
   if (j->C > CVL_BLOCK_M_COLUMNS) {
     int64_t shares = ceil_div(j->C, CVL_BLOCK_M_COLUMNS), mr = j->tile->mr;
-    j->channels = ceil_div(ceil_div(j->C, shares), mr) * mr;
+    j->channels = round_up(ceil_div(j->C, shares), mr);
     room = 1;
   }
   for (int d = 2; d >= 0; d--) {
@@ -157,7 +155,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
   if (j.parts < 1) j.parts = 1;
-  j.room = CVL_BLOCK_FLOATS + ceil_div(j.K, j.tile->nr) * j.tile->nr * SUM;
+  j.room = CVL_BLOCK_FLOATS + round_up(j.K, j.tile->nr) * SUM;
   if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;
   cvl_parallel(tasks * j.parts, run_task, &j);

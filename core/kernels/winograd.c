@@ -14,16 +14,17 @@
 #include "base/pool.h"
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 #include "kernels/tile.h"
 
 enum {
-  GAP = 16, /* floats between planes: 36 streams at a power of two would share a set of the cache */
+  GAP = 16,         /* floats between planes, which would else share sets of the cache */
   BLOCK = 48,       /* tiles of a task when there are many; a multiple of every `mr` */
   LEAST_TASKS = 24, /* or half of BLOCK is taken, */
-  NARROW = 128, /* as with so few channels on both sides, whose tiles then fit a core's own cache */
-  GROUP = 128,  /* target channels between the second and the third step */
-  MOST_ROWS = 192,      /* in one product: their rows of V stay in a core's own cache */
-  FEW_BLOCK = 4,        /* tiles of a task in the second order, */
+  NARROW = 128,     /* as with so few channels in all, whose tiles then fit a core's own cache */
+  GROUP = 128,      /* target channels between the second and the third step */
+  MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
+  FEW_BLOCK = 4,    /* tiles of a task in the second order, */
   FEW_BYTES = 24 << 20, /* all of which must stay in the last cache, */
   MANY_BYTES = 8 << 20  /* where filters larger than this would not */
 };
@@ -43,9 +44,6 @@ typedef struct {
   int64_t v_chunk, v_plane, u_plane, m_plane;
   float *u, *v, *m, *zeros; /* in the first order v and m are {threads} */
 } job;
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 const cvl_winograd *cvl_winograd_used(int64_t stride, bool back) {
 #if defined(__x86_64__)

@@ -7,15 +7,16 @@
 
 #include "base/pool.h"
 #include "kernels/scratch.h"
+#include "kernels/sizes.h"
 #include "kernels/tile.h"
 #include "kernels/winograd.h"
 
 enum {
-  GAP = 16,      /* as in winograd.c */
-  TRANSFORM = 8, /* tiles of a task that transforms */
-  SUM = 128, /* tiles at a time: their part of a micro-tile's operands fits the first-level cache */
-  WIDE = 128, /* columns of a task that multiplies */
-  KEPT_BYTES = 6 << 20
+  GAP = 16,            /* as in winograd.c */
+  TRANSFORM = 8,       /* tiles of a task that transforms */
+  SUM = 128,           /* tiles at a time: their part of a tile of u fits the first-level cache */
+  WIDE = 128,          /* columns of a task that multiplies */
+  KEPT_BYTES = 6 << 20 /* of transformed tiles */
 };
 
 typedef struct {
@@ -30,13 +31,10 @@ typedef struct {
   int64_t first, count, room;    /* tiles now in v and z, and at most */
   int64_t chunks, panels, group; /* of C; of K; panels of a task */
   int64_t v_plane, z_plane, u_plane;
-  float *v, *z, *u,
-      *zeros; /* v {planes, chunks, room, 64}, z {planes, panels, room, nr}, u {36, C, K} */
+  float *v, *z; /* {planes, chunks, room, CVL_CHUNK}, {planes, panels, room, nr} */
+  float *u;     /* {CVL_FILTER_PLANES, C, K} */
+  float *zeros; /* a pixel outside x or gy */
 } job;
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static void transform(void *context, int64_t chunk, int worker) {
   const job *j = context;

@@ -6,7 +6,7 @@ local nn = convlua.nn
 local resnet = require "models.resnet"
 local golden = dofile "spec/golden/resnet18.lua"
 
-local batch, classes = 8, 10
+local classes = 10
 
 local function seed_of(name)
   local seed = 7
@@ -49,9 +49,9 @@ local function make_model(dtype)
   return model
 end
 
-local function loss_of_step(model, dtype, step)
-  local x = numbers("images " .. step, { batch, 32, 32, 3 }):to(dtype)
-  local labels = integers("labels " .. step, batch) % classes + 1
+local function loss_of_step(model, dtype, run, step)
+  local x = numbers("images " .. step, { run.batch, 32, 32, 3 }):to(dtype)
+  local labels = integers("labels " .. step, run.batch) % classes + 1
   return nn.softmax_cross_entropy(model(x), labels)
 end
 
@@ -72,7 +72,7 @@ end
 --- path -> gradient of the first step, and its loss.
 local function first_gradients(dtype)
   local model = make_model(dtype)
-  local loss = loss_of_step(model, dtype, 1)
+  local loss = loss_of_step(model, dtype, golden.double, 1)
   loss:backward()
   return model, loss:item()
 end
@@ -99,7 +99,7 @@ local function check_losses(dtype, run, tolerance)
   for step, expected in ipairs(run.losses) do
     convlua.scope(function()
       sgd:zero_grad()
-      local loss = loss_of_step(model, dtype, step)
+      local loss = loss_of_step(model, dtype, run, step)
       loss:backward()
       sgd:step()
       assert.close(loss:item(), expected, tolerance)

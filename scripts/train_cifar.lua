@@ -35,7 +35,7 @@ end
 local folder = run.folder(o.out, o.model)
 local title = ("%s on %s"):format(o.model, set.name)
 run.write_options(folder, recipes.record(o, set, model_options))
-print(("%s, %d parameters, %d threads; %s"):format(title, model:parameter_count(), convlua.threads(),
+print(("%s, %d parameters, %d threads; %s"):format(title, model:count_parameters(), convlua.threads(),
   folder))
 
 local loop = train.Loop{

@@ -103,6 +103,7 @@ describe("fetch", function()
       end
       assert.raises_like(fetch(address .. "/none"), address .. "/none: the server answers 404")
       assert.raises_like(fetch "http://127.0.0.1:1/x", "http://127.0.0.1:1/x: Failed to connect")
+      assert.raises_like(fetch "http://name.invalid/x", "Could not resolve host: name.invalid")
       assert.raises_like(fetch "gopher://127.0.0.1/x", "cannot download gopher://")
       assert.raises_like(fetch(address .. "/none", "/no/x"),
         "cannot open '" .. path .. "/no/x.part'")

@@ -111,7 +111,8 @@ describe("train.Loop", function()
     local model = toy.model(1)
     local stats
     local loop = train.Loop{
-      training = { { convlua.tensor { 1, 1, 1 }, convlua.tensor { 1, 1, 1 } }, { convlua.tensor { 1 }, convlua.tensor { 2 } } },
+      training = { { convlua.tensor { 1, 1, 1 }, convlua.tensor { 1, 1, 1 } },
+        { convlua.tensor { 1 }, convlua.tensor { 2 } } },
       validation = { { convlua.tensor { 1 }, convlua.tensor { 3 } } },
       loss = toy.loss, metrics = { "loss", doubled = function(y) return y:sum() * 2 end },
       callbacks = { function(loop, event) if event == "epoch_end" then stats = loop.last_stats end end },
@@ -128,7 +129,8 @@ describe("train.Loop", function()
     local at_end
     local loop, model = noted { callbacks = { function(loop, event)
       if event == "training_end" then
-        at_end = { loop.last_input:item(), loop.last_target:item(), loop.last_output:item(), loop.last_loss:item() }
+        at_end = { loop.last_input:item(), loop.last_target:item(), loop.last_output:item(),
+          loop.last_loss:item() }
       end
     end } }
     loop:fit(model, { epochs = 1 })
@@ -225,9 +227,8 @@ describe("a callback that cancels", function()
   end)
 
   it("does not keep the others from hearing, and the widest wins", function()
-    local log, heard = nil, {}
-    local loop, model
-    loop, model, log = noted { callbacks = {
+    local heard = {}
+    local loop, model, log = noted { callbacks = {
       once("batch_start", train.cancel.epoch), once("batch_start", train.cancel.batch),
       function(_, event) heard[#heard + 1] = event end } }
     loop:fit(model, { epochs = 1 })
@@ -302,16 +303,23 @@ end)
 
 describe("options", function()
   it("that are unknown or wrong are errors", function()
-    assert.raises_like(function() train.Loop{ trainning = {} } end, "train.Loop: unknown option 'trainning'; there are callbacks")
-    assert.raises_like(function() train.Loop{} end, "option 'training' is missing")
-    assert.raises_like(function() train.Loop{ training = {}, non_finite = "no" } end, "non_finite must be 'stop', 'skip' or 'ignore'")
     local loop, model = noted()
-    assert.raises_like(function() loop:fit(model, { epoch = 1 }) end, "fit: unknown option 'epoch'")
-    assert.raises_like(function() loop:fit(model) end, "fit: option 'epochs' must be a whole number, got nil")
-    assert.raises_like(function() loop:fit(nil, { epochs = 1 }) end, "fit: a model expected")
-    loop.training = 7
-    assert.raises_like(function() loop:fit(model, { epochs = 1 }) end, "training: a loader (start, next, batches) or a list")
-    loop, model = noted { metrics = { "acuracy" } }
-    assert.raises_like(function() loop:fit(model, { epochs = 1 }) end, "unknown metric 'acuracy'; there are accuracy, loss")
+    local other = noted { metrics = { "acuracy" } }
+    local seven = noted()
+    seven.training = 7
+    local function fit(l, o) return function() l:fit(model, o) end end
+    for _, case in ipairs {
+      { function() train.Loop{ trainning = {} } end, "train.Loop: unknown option 'trainning'; there are" },
+      { function() train.Loop{} end, "option 'training' is missing" },
+      { function() train.Loop{ training = {}, non_finite = "no" } end,
+        "non_finite must be 'stop', 'skip' or 'ignore', got 'no'" },
+      { function() loop:fit(nil, { epochs = 1 }) end, "fit: a model expected" },
+      { fit(loop, { epoch = 1 }), "fit: unknown option 'epoch'; there are device, epochs" },
+      { fit(loop, nil), "fit: option 'epochs' must be a whole number, got nil" },
+      { fit(seven, { epochs = 1 }), "training: a loader (start, next, batches) or a list of" },
+      { fit(other, { epochs = 1 }), "unknown metric 'acuracy'; there are accuracy, loss" },
+    } do
+      assert.raises_like(case[1], case[2])
+    end
   end)
 end)

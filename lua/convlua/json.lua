@@ -170,13 +170,13 @@ local function list_at(text, at, depth)
 end
 
 local function object_at(text, at, depth)
-  local object, key = {}, nil
+  local object = {}
   at = skip(text, at)
   if text:sub(at, at) == "}" then return object, at + 1 end
   while true do
     at = skip(text, at)
     if text:sub(at, at) ~= '"' then fail(text, at, "key expected") end
-    local start = at
+    local start, key = at
     key, at = string_at(text, at + 1)
     if object[key] ~= nil then fail(text, start, ("the key '%s' comes twice"):format(key)) end
     at = skip(text, at)

@@ -92,18 +92,12 @@ function recipes.model_options(o, set)
   return m
 end
 
---- Weights of convolutions and dense layers: everything with two axes or more.
-local function decays(_, parameter)
-  return parameter.ndim >= 2
-end
-
 function recipes.optimizer(o, model)
-  if o.optimizer == "sgd" then
-    return optim.SGD(model, { learning_rate = o.lr, momentum = o.momentum, nesterov = o.nesterov,
-      weight_decay = o.weight_decay, decays = decays })
-  end
-  local make = o.optimizer == "adam" and optim.Adam or optim.AdamW
-  return make(model, { learning_rate = o.lr, weight_decay = o.weight_decay, decays = decays })
+  local settings = { learning_rate = o.lr, weight_decay = o.weight_decay, groups = optim.weights_only }
+  if o.optimizer == "adam" then return optim.Adam(model, settings) end
+  if o.optimizer == "adamw" then return optim.AdamW(model, settings) end
+  settings.momentum, settings.nesterov = o.momentum, o.nesterov
+  return optim.SGD(model, settings)
 end
 
 function recipes.schedule(o)

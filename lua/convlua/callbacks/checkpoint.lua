@@ -114,5 +114,5 @@ return function(path, o)
   end
   o.with_state, o.state = o.state, Checkpoint.state
   o.path, o.runs_last, o.files, o.load_state = path, true, {}, Checkpoint.load_state
-  return handler.new("checkpoint " .. path, on, o)
+  return handler.new("checkpoint", on, o)
 end

@@ -60,6 +60,8 @@ function on.batch_end(self, loop)
   end
 end
 
+function on.training_end(self, loop) self.done = loop.batch_index end
+
 function on.validation_start(self)
   if self.live then self.drawn = 0 end
 end

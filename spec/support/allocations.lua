@@ -1,5 +1,5 @@
--- Runs every sample of every op, forward and backward, with 0, 1, 2, ... allocations allowed,
--- Lua's and the core's together, until it succeeds. Prints "op<tab>sample<tab>verdict" for each.
+-- Runs every sample of every op, forward and backward, and some of layers and optimizers, with 0, 1,
+-- 2, ... allocations allowed, Lua's and the core's together, until it succeeds. Prints "op<tab>sample<tab>verdict" for each.
 -- Outside of busted: each failure collects all garbage, which takes the longer the more is live.
 -- Arguments: part K of N.
 
@@ -66,13 +66,49 @@ local function verdict(sample)
   return ("still failing after %d allocations"):format(most)
 end
 
-local count = 0
+local layer_samples = {
+  Conv2D = "layer.Conv2D{filter_shape = {2, 2, 1, 2}, activation = 'relu'}(randn{1, 3, 3, 1})",
+  TransposedConv1D = "layer.TransposedConv1D{filter_shape = {2, 2, 1}}(randn{1, 3, 1})",
+  DepthwiseConv2D = "layer.DepthwiseConv2D{filter_shape = {2, 2, 2, 2}}(randn{1, 3, 3, 2})",
+  Dense = "layer.Dense{input_size = 2, output_size = 3, weight_initializer = 'orthogonal'}(randn{2, 2})",
+  BatchNorm = "layer.BatchNorm{feature_count = 2, activation = 'tanh'}(randn{4, 2}, randn{4, 2})",
+  MaxPool2D = "tostring(layer.MaxPool2D{padding = {{0, 1}, {1, 0}}}:multiply_adds{1, 4, 4, 1})",
+  ZeroPadding2D = "layer.ZeroPadding2D{padding = 1}(randn{1, 2, 2, 1}):sum()",
+  Reshape = "layer.Reshape{shape = {-1, 2}}:to('float64')(randn{1, 4})",
+  options = "layer.Conv1D{filter_shape = {2, 1, 1}, padding = {{1, 0}}}.options",
+  slots = "layer.BatchNorm{feature_count = 2}:to('float64'):parameters()[1][2]:sum()",
+}
+local optimizer_sample = [[
+  (function()
+    local w, v = randn{3}, randn{2}
+    local o = optimizer{kind = '%s', parameters = {w}, clip_norm = 1, groups = {{parameters = {v}}}}
+    local loss = (w * w):sum() + v:sum()
+    loss:backward()
+    o:step()
+    o:load_state(o:state())
+    o.learning_rate = 1
+    return tostring(o)
+  end)()]]
+
+environment.layer = {}
+for _, layer in ipairs(environment.layers()) do environment.layer[layer.name] = layer.call end
+
+local samples = {}
 for _, op in ipairs(convlua.ops()) do
-  for _, sample in ipairs(op.samples) do
-    count = count + 1
-    if count % parts == part - 1 then
-      print(op.name .. "\t" .. sample .. "\t" .. verdict(sample):gsub("%s+", " "))
-    end
+  for _, sample in ipairs(op.samples) do samples[#samples + 1] = { op.name, sample } end
+end
+for name, sample in pairs(layer_samples) do samples[#samples + 1] = { name, sample } end
+for _, kind in ipairs { "SGD", "AdamW" } do
+  samples[#samples + 1] = { kind, (optimizer_sample:format(kind):gsub("%s+", " ")) }
+end
+table.sort(samples, function(a, b)
+  if a[1] ~= b[1] then return a[1] < b[1] end
+  return a[2] < b[2]
+end)
+
+for i, sample in ipairs(samples) do
+  if i % parts == part - 1 then
+    print(sample[1] .. "\t" .. sample[2] .. "\t" .. verdict(sample[2]):gsub("%s+", " "))
   end
 end
 print "end"

@@ -61,6 +61,14 @@ describe("a scope", function()
     assert.is_true(memory.live() <= before + 1000)
   end)
 
+  it("leaves what belongs to a scope further out to that one", function()
+    convlua.scope(function()
+      local x = convlua.ones { 3 }
+      convlua.scope(function() convlua.scope(function() return { x } end) end)
+      assert.are.equal(3, x:sum():item())
+    end)
+  end)
+
   it("nests at most 64 deep", function()
     local function deeper() return convlua.scope(deeper) end
     assert.raises_like(deeper, "nested too deeply")

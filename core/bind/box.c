@@ -6,7 +6,8 @@
 typedef struct box box;
 struct box {
   cvl_tensor *x;     /* NULL: empty or freed */
-  box *next, **link; /* in the list of the scope it was born in; link == NULL: in none */
+  box *next, **link; /* in the list of the scope that will free it; link == NULL: in none */
+  int depth;         /* of that scope, from 1 */
 };
 
 /* Scopes nest; the boxes born in one are freed when it ends. One list per Lua state, found through the registry. */
@@ -37,7 +38,9 @@ static void unlink_box(box *b) {
   b->link = NULL;
 }
 
-static void link_box(box *b, box **list) {
+static void link_box(box *b, scopes *s, int depth) {
+  box **list = &s->list[depth - 1];
+  b->depth = depth;
   if ((b->next = *list) != NULL) b->next->link = &b->next;
   b->link = list;
   *list = b;
@@ -55,7 +58,7 @@ cvl_tensor **cvl_box(lua_State *L) {
   box *b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (box){.x = NULL};
   luaL_setmetatable(L, CVL_TENSOR);
-  if (s->depth > 0) link_box(b, &s->list[s->depth - 1]);
+  if (s->depth > 0) link_box(b, s, s->depth);
   return &b->x;
 }
 
@@ -129,9 +132,9 @@ static void end_scope(scopes *s) {
 static void promote(lua_State *L, int index, scopes *s, int depth) {
   enum { DEEPEST = 8 };
   box *b = luaL_testudata(L, index, CVL_TENSOR);
-  if (b != NULL && b->link != NULL) {
+  if (b != NULL && b->link != NULL && b->depth == s->depth) { /* not one that belongs further out */
     unlink_box(b);
-    if (s->depth > 1) link_box(b, &s->list[s->depth - 2]);
+    if (s->depth > 1) link_box(b, s, s->depth - 1);
   }
   if (!lua_istable(L, index) || depth == DEEPEST) return;
   luaL_checkstack(L, 4, "scope");

@@ -250,6 +250,12 @@ describe("nn.watch", function()
     assert.equal(1, y:numel())
   end)
 
+  it("tells of layer:forward(x) too", function()
+    local dense, seen = nn.Dense { input_size = 4, output_size = 1 }, nil
+    nn.watch(function(part) seen = part end, function() dense:forward(convlua.ones { 1, 4 }) end)
+    assert.equal(dense, seen)
+  end)
+
   it("ends with an error too", function()
     local dense, calls = nn.Dense { input_size = 4, output_size = 1 }, 0
     assert.raises_like(function()

@@ -2,8 +2,9 @@
 --
 -- Neither costs anything per layer. The outermost call is protected; when it fails, the stack is
 -- still as it was at the error, and the innermost frame that works on a part of the model tells
--- which one. Watching swaps the layers' __call for as long as it lasts.
+-- which one. Watching swaps what layers do when called, for as long as it lasts.
 
+local core = require "convlua.core"
 local tree = require "convlua.nn.tree"
 
 local trace = {}
@@ -55,14 +56,14 @@ end
 -- tell(part, inputs, output, ...): inputs as of table.pack. Layers tell before the module they are
 -- in does. Gives what f gives.
 function trace.watch(tell, f, ...)
-  local layer = debug.getregistry()["convlua.layer"]
-  local call, former = rawget(layer, "__call"), note
-  layer.__call = function(self, ...)
+  local layer, methods = debug.getregistry()["convlua.layer"], core.layer_methods
+  local call, forward, former = rawget(layer, "__call"), methods.forward, note
+  local function watched(self, ...)
     return told(self, table.pack(...), call(self, ...))
   end
-  note = tell
+  layer.__call, methods.forward, note = watched, watched, tell
   local results = table.pack(pcall(f, ...))
-  layer.__call, note = call, former
+  layer.__call, methods.forward, note = call, forward, former
   if not results[1] then error(results[2], 0) end
   return table.unpack(results, 2, results.n)
 end

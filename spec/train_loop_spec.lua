@@ -138,6 +138,18 @@ describe("train.Loop", function()
     assert.close({ 1, 2, w, (w - 2) ^ 2 }, at_end, 1e-6)
   end)
 
+  it("leaves the tensors of a plain list alone, after an error too", function()
+    local batches = toy.batches(2)
+    local model = toy.model(0)
+    local loop = train.Loop{ training = batches, loss = toy.loss, callbacks = { function(_, event)
+      if event == "backward_end" then error "broken" end
+    end } }
+    for _ = 1, 2 do
+      assert.raises_like(function() loop:fit(model, { epochs = 1 }) end, "broken")
+    end
+    assert.close({ 0.5 }, batches[1][1])
+  end)
+
   it("does not grow", function()
     local live = {}
     local loop, model = noted { callbacks = { function(_, event)

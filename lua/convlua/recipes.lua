@@ -2,7 +2,8 @@
 --
 --   book   ResNet18 as in the chapter on convolutional networks: 7x7/2 stem on 32 x 32, SGD 0.1 with
 --          momentum 0.9 at a constant rate, batches of 128, no augmentation, 25 epochs
---   lenet  its LeNet: SGD at a constant rate, 5 epochs
+--          with --model lenet: SGD 0.1 without momentum, 5 epochs, which end at 0.54 to 0.57
+--   lenet  the same rate in effect with momentum 0.9, which is steadier: 0.58 after 5 epochs
 --   cifar  ResNet18 with the 3x3 stem and what a short run takes: one-cycle rate, Nesterov momentum,
 --          decay of the weights of convolutions and dense layers alone, label smoothing
 
@@ -46,7 +47,10 @@ local presets = {
   book = { model = "resnet18", stem = "imagenet", epochs = 25, batch_size = 128, optimizer = "sgd",
     lr = 0.1, momentum = 0.9, nesterov = false, weight_decay = 0.0, label_smoothing = 0.0,
     schedule = "constant", augment = false },
-  lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.1, momentum = 0.0,
+  book_lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.1,
+    momentum = 0.0, nesterov = false, weight_decay = 0.0, label_smoothing = 0.0,
+    schedule = "constant", augment = false },
+  lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.01, momentum = 0.9,
     nesterov = false, weight_decay = 0.0, label_smoothing = 0.0, schedule = "constant", augment = false },
   cifar = { model = "resnet18", stem = "cifar", epochs = 6, batch_size = 128, optimizer = "sgd",
     lr = 0.2, momentum = 0.9, nesterov = true, weight_decay = 5e-4, label_smoothing = 0.1,
@@ -57,10 +61,11 @@ local presets = {
 function recipes.complete(o)
   local name = o.preset or o.model == "lenet" and "lenet" or o.stem == "cifar" and "cifar" or "book"
   o.preset = name
-  for key, value in pairs(presets[name]) do
+  local values = presets[name == "book" and o.model == "lenet" and "book_lenet" or name]
+  for key, value in pairs(values) do
     if o[key] == nil then o[key] = value end
   end
-  if o.optimizer ~= "sgd" and not o.given.lr and o.lr == presets[name].lr then o.lr = 1e-3 end
+  if o.optimizer ~= "sgd" and not o.given.lr and o.lr == values.lr then o.lr = 1e-3 end
 end
 
 local function cifar10(o, common)

@@ -110,6 +110,7 @@ local function new_loop(o)
     callbacks = o.callbacks or {},
     non_finite = way,
     history = {},
+    kept = {},
   }, Loop)
 end
 
@@ -169,19 +170,24 @@ local function default_step(loop)
   loop.last_loss:backward()
 end
 
---- A tensor that survives the batch's scope, without the graph that made it.
-local function kept(value)
-  if not core.is_tensor(value) then return value end
-  return core.keep(value:detach())
-end
-
 local last_names = { "last_input", "last_target", "last_output", "last_loss" }
 
+--- Makes last_* survive the batch's scope, without the graph that made them: handles of the loop's
+-- own, which release_last frees.
+local function keep_last(loop)
+  for i, name in ipairs(last_names) do
+    if core.is_tensor(loop[name]) then
+      loop[name] = core.keep(loop[name]:detach())
+      loop.kept[i] = loop[name]
+    end
+  end
+end
+
 local function release_last(loop)
-  for _, name in ipairs(last_names) do
-    local value = loop[name]
+  for i, name in ipairs(last_names) do
     loop[name] = nil
-    if core.is_tensor(value) then value:free() end
+    if loop.kept[i] then loop.kept[i]:free() end
+    loop.kept[i] = nil
   end
   loop.last_loss_value = nil
 end
@@ -267,7 +273,7 @@ end
 local function scoped_batch(loop, batches, work)
   local any, stop = run_batch(loop, batches, work)
   loop.in_batch = false
-  for _, name in ipairs(last_names) do loop[name] = kept(loop[name]) end
+  keep_last(loop)
   return any, stop
 end
 

@@ -1,13 +1,15 @@
 /*
 ** Activations, element by element; floating.
-**   relu max(x, 0)         relu6 min(max(x, 0), 6)      leaky_relu x > 0 ? x : slope x     sigmoid 1 / (1 + e^-x)     tanh
+**   relu max(x, 0)         relu6 min(max(x, 0), 6)      leaky_relu x > 0 ? x : slope x
+**   sigmoid 1 / (1 + e^-x)                              tanh
 **   elu x > 0 ? x : alpha (e^x - 1)                     Clevert et al. 2016, arXiv:1511.07289
 **   selu scale (x > 0 ? x : alpha (e^x - 1))            Klambauer et al. 2017, arXiv:1706.02515
 **   gelu x Phi(x), Phi the normal distribution          Hendrycks & Gimpel 2016, arXiv:1606.08415
-**   silu x sigmoid(x)                                   Ramachandran et al. 2017, arXiv:1710.05941 (swish)
+**   silu (swish) x sigmoid(x)                           Ramachandran et al. 2017, arXiv:1710.05941
 **   mish x tanh(softplus(x))                            Misra 2019, arXiv:1908.08681
 **   softplus ln(1 + e^x)   log_sigmoid -softplus(-x)    softsign x / (1 + |x|)
-**   hard_sigmoid relu6(x + 3) / 6                       hard_swish x hard_sigmoid(x): Howard et al. 2019, arXiv:1905.02244
+**   hard_sigmoid relu6(x + 3) / 6, hard_swish x hard_sigmoid(x)
+**                                                       Howard et al. 2019, arXiv:1905.02244
 ** NaN stays NaN, so that a guard finds it. At kinks the gradient is that of the left side.
 */
 #include "ops/elementwise.h"
@@ -244,18 +246,24 @@ CVL_OP(relu6,
   .doc = "relu6(x) -> y\ny = min(max(x, 0), 6).",
   ACTIVATION, NEEDS_Y, .vjp = relu6_vjp, SAMPLES(relu6), REJECTS(relu6));
 CVL_OP(leaky_relu,
-  .doc = "leaky_relu(x, {negative_slope = 0.01}) -> y\ny = x where x > 0, else negative_slope * x.",
+  .doc = "leaky_relu(x, {negative_slope = 0.01}) -> y\n"
+         "y = x where x > 0, else negative_slope * x.",
   ACTIVATION, NEEDS_X, .vjp = leaky_relu_vjp,
-  CVL_OPTIONS(leaky_options, CVL_NUMBER(leaky_options, negative_slope, 0.01, CVL_ANY, "slope below 0")),
-  CVL_SAMPLES("leaky_relu(randn{2, 3})", "leaky_relu(randn{3, 2}:transpose(1, 2), {negative_slope = 0.2})"),
+  CVL_OPTIONS(leaky_options,
+    CVL_NUMBER(leaky_options, negative_slope, 0.01, CVL_ANY, "slope below 0")),
+  CVL_SAMPLES("leaky_relu(randn{2, 3})",
+              "leaky_relu(randn{3, 2}:transpose(1, 2), {negative_slope = 0.2})"),
   REJECTS(leaky_relu));
 CVL_OP(elu,
-  .doc = "elu(x, {alpha = 1}) -> y\ny = x where x > 0, else alpha (e^x - 1). Clevert et al. 2016.",
+  .doc = "elu(x, {alpha = 1}) -> y\n"
+         "y = x where x > 0, else alpha (e^x - 1). Clevert et al. 2016.",
   ACTIVATION, .vjp = elu_vjp,
-  CVL_OPTIONS(elu_options, CVL_NUMBER(elu_options, alpha, 1, CVL_ANY, "tends to -alpha as x falls")),
+  CVL_OPTIONS(elu_options,
+    CVL_NUMBER(elu_options, alpha, 1, CVL_ANY, "tends to -alpha as x falls")),
   CVL_SAMPLES("elu(randn{2, 3})", "elu(randn{3, 2}:transpose(1, 2), {alpha = 0.5})"), REJECTS(elu));
 CVL_OP(selu,
-  .doc = "selu(x) -> y\ny = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)): keeps mean 0 and variance 1. "
+  .doc = "selu(x) -> y\n"
+         "y = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)): keeps mean 0 and variance 1. "
          "Klambauer et al. 2017.",
   ACTIVATION, .vjp = selu_vjp, SAMPLES(selu), REJECTS(selu));
 CVL_OP(gelu_erf,
@@ -266,8 +274,8 @@ CVL_OP(gelu_tanh,
   ACTIVATION, NEEDS_X, .internal = true, .vjp = gelu_tanh_vjp, SAMPLES(gelu_tanh));
 CVL_OP(gelu,
   .doc = "gelu(x, {approximate = false}) -> y\n"
-         "y = x Phi(x), Phi the normal distribution; approximate: "
-         "x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Hendrycks & Gimpel 2016.",
+         "y = x Phi(x), Phi the normal distribution; approximate: x / 2 (1 + tanh(sqrt(2 / pi) (x "
+         "+ 0.044715 x^3))). Hendrycks & Gimpel 2016.",
   .n_in = 1, .strided = true, .floating = true, .compose = gelu,
   CVL_OPTIONS(gelu_options,
     CVL_FLAG(gelu_options, approximate, false, "the formula with tanh")),

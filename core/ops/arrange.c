@@ -1,8 +1,10 @@
 /*
 ** The elements of x in another arrangement.
 **   flip(x, axis)                  an axis backwards; a view
-**   roll(x, shift, axis)           an axis turned by `shift` places; what leaves at the end comes in at the start
-**   tile(x, counts)                x as a whole, counts[i] times along axis i; more counts than axes make new ones in front
+**   roll(x, shift, axis)           an axis turned by `shift` places; what leaves at the end comes
+**                                  in at the start
+**   tile(x, counts)                x as a whole, counts[i] times along axis i; more counts than
+**                                  axes make new ones in front
 **   repeat_each(x, count, axis)    each slice `count` times in a row
 */
 #ifdef CVL_DESCRIBE
@@ -23,7 +25,8 @@ CVL_OP(flip,
   .doc = "flip(x, axis) -> y\nA view with an axis backwards.",
   .n_in = 1, .strided = true, .compose = flip,
   CVL_OPTIONS(cvl_axis_options, CVL_AXIS(cvl_axis_options, axis, CVL_REQUIRED, "the axis")),
-  CVL_SAMPLES("flip(randn{2, 3}, 2)", "flip(randn{3, 1}, 1)", "flip(randn{3, 2}:transpose(1, 2), -1)"),
+  CVL_SAMPLES("flip(randn{2, 3}, 2)", "flip(randn{3, 1}, 1)",
+              "flip(randn{3, 2}:transpose(1, 2), -1)"),
   CVL_REJECTS({"flip(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"}));
 
 typedef struct {
@@ -47,16 +50,19 @@ static cvl_tensor *roll(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(roll,
   .doc = "roll(x, shift, axis) -> y\n"
-         "An axis turned by `shift` places: what leaves at the end comes in at the start; a negative shift turns the other way.",
+         "An axis turned by `shift` places: what leaves at the end comes in at the start; a "
+         "negative shift turns the other way.",
   .n_in = 1, .strided = true, .compose = roll,
   CVL_OPTIONS(roll_options,
     CVL_INTEGER(roll_options, shift, 0, CVL_REQUIRED, "by how many places"),
     CVL_AXIS(roll_options, axis, CVL_REQUIRED, "the axis")),
-  CVL_SAMPLES("roll(randn{2, 3}, 1, 2)", "roll(randn{4, 1}, -5, 1)", "roll(randn{3, 2}:transpose(1, 2), 2, -1)"),
+  CVL_SAMPLES("roll(randn{2, 3}, 1, 2)", "roll(randn{4, 1}, -5, 1)",
+              "roll(randn{3, 2}:transpose(1, 2), 2, -1)"),
   CVL_REJECTS({"roll(randn{2, 3}, 1, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"roll(randn{2, 3}, 1)", "option 'axis' is missing"}));
 
-/* x {.., before, after, ..} with axis `axis` of size 1 repeated `count` times, then joined with the next one. */
+/* x {.., before, after, ..} with axis `axis` of size 1 repeated `count` times, then joined with the
+** next one. */
 static cvl_tensor *repeated(cvl_scope *s, cvl_tensor *x, const cvl_shape *with_axis, int axis,
                             int64_t count, int joined) {
   cvl_shape wide = *with_axis, out = {0};
@@ -101,11 +107,14 @@ static cvl_tensor *tile(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(tile,
   .doc = "tile(x, counts) -> y\n"
-         "x as a whole, counts[i] times along axis i; fewer counts than axes are for the last ones, more make new axes in front.",
+         "x as a whole, counts[i] times along axis i; fewer counts than axes are for the last "
+         "ones, more make new axes in front.",
   .n_in = 1, .strided = true, .compose = tile,
-  CVL_OPTIONS(tile_options, {"counts", CVL_OPT_SIZES, offsetof(tile_options, counts), 0, CVL_REQUIRED, NULL,
+  CVL_OPTIONS(tile_options, {"counts", CVL_OPT_SIZES, offsetof(tile_options, counts), 0,
+              CVL_REQUIRED, NULL,
                              "how often along each axis"}),
-  CVL_SAMPLES("tile(randn{2, 3}, {2, 1})", "tile(randn{2}, {2, 3})", "tile(randn{3, 2}:transpose(1, 2), {2})"),
+  CVL_SAMPLES("tile(randn{2, 3}, {2, 1})", "tile(randn{2}, {2, 3})",
+              "tile(randn{3, 2}:transpose(1, 2), {2})"),
   CVL_REJECTS({"tile(randn{2}, {0})", "counts must be positive, got 0"}));
 
 typedef struct {
@@ -132,7 +141,8 @@ CVL_OP(repeat_each,
   CVL_OPTIONS(repeat_options,
     CVL_INTEGER(repeat_options, count, 0, CVL_REQUIRED, "how often"),
     CVL_AXIS(repeat_options, axis, CVL_REQUIRED, "the axis")),
-  CVL_SAMPLES("repeat_each(randn{2, 3}, 2, 1)", "repeat_each(randn{2, 1}, 3, -1)", "repeat_each(randn{3, 2}:transpose(1, 2), 2, 1)"),
+  CVL_SAMPLES("repeat_each(randn{2, 3}, 2, 1)", "repeat_each(randn{2, 1}, 3, -1)",
+              "repeat_each(randn{3, 2}:transpose(1, 2), 2, 1)"),
   CVL_REJECTS({"repeat_each(randn{2, 3}, 2, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"repeat_each(randn{2, 3}, -1, 1)", "count must be 0 or more, got -1"}));
 #endif

@@ -1,5 +1,6 @@
 /*
-** Comparisons, element by element with NumPy's broadcasting; the result is bool and has no gradient.
+** Comparisons, element by element with NumPy's broadcasting; the result is bool and has no
+** gradient.
 **   eq ==   ne ~=   lt <   le <=   gt >   ge >=       with NaN all are false but ne
 **   logical_and, logical_or: of x ~= 0
 */
@@ -33,6 +34,8 @@ CVL_OP(lt, .doc = "lt(a, b) -> y\ny = (a < b), as bool.", DESCRIBE(lt));
 CVL_OP(le, .doc = "le(a, b) -> y\ny = (a <= b), as bool.", DESCRIBE(le));
 CVL_OP(gt, .doc = "gt(a, b) -> y\ny = (a > b), as bool.", DESCRIBE(gt));
 CVL_OP(ge, .doc = "ge(a, b) -> y\ny = (a >= b), as bool.", DESCRIBE(ge));
-CVL_OP(logical_and, .doc = "logical_and(a, b) -> y\ntrue where neither a nor b is 0.", DESCRIBE(logical_and));
-CVL_OP(logical_or, .doc = "logical_or(a, b) -> y\ntrue where a or b is not 0.", DESCRIBE(logical_or));
+CVL_OP(logical_and, .doc = "logical_and(a, b) -> y\ntrue where neither a nor b is 0.",
+       DESCRIBE(logical_and));
+CVL_OP(logical_or, .doc = "logical_or(a, b) -> y\ntrue where a or b is not 0.",
+       DESCRIBE(logical_or));
 #endif

@@ -1,5 +1,6 @@
 /*
-** concat(list, axis = 1) -> y    tensors one behind the other along an axis; the other sizes must agree
+** concat(list, axis = 1) -> y    tensors one behind the other along an axis; the other sizes must
+**                                agree
 ** stack(list, axis = 1) -> y     tensors of one shape along a new axis
 */
 /* CVL_EVERY_DTYPE */
@@ -68,11 +69,16 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
 }
 
 CVL_OP(concat,
-  .doc = "concat(list, axis = 1) -> y\nThe tensors one behind the other along an axis; the other sizes must agree.",
-  .list = true, .strided = true, .promotes = true, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,
-  CVL_OPTIONS(concat_options, CVL_AXIS(concat_options, axis, CVL_ANY, "the axis; the first when left out")),
-  CVL_SAMPLES("concat({randn{2, 3}, randn{1, 3}})", "concat({randn{2, 3}, randn{2, 1}, randn{2, 2}}, -1)",
-              "concat({randn{3, 2}:transpose(1, 2), randn{2, 3}}, {axis = 1})", "concat({randn{2}})"),
+  .doc = "concat(list, axis = 1) -> y\n"
+         "The tensors one behind the other along an axis; the other sizes must agree.",
+  .list = true, .strided = true, .promotes = true, .drops = CVL_DROP_ALL, .shape = shape,
+  .vjp = vjp,
+  CVL_OPTIONS(concat_options,
+    CVL_AXIS(concat_options, axis, CVL_ANY, "the axis; the first when left out")),
+  CVL_SAMPLES("concat({randn{2, 3}, randn{1, 3}})",
+              "concat({randn{2, 3}, randn{2, 1}, randn{2, 2}}, -1)",
+              "concat({randn{3, 2}:transpose(1, 2), randn{2, 3}}, {axis = 1})",
+              "concat({randn{2}})"),
   CVL_REJECTS({"concat({randn{2, 3}, randn{2, 2}}, 1)",
                "shapes that differ on axis 1 only expected, got {2, 3} and, as element 2, {2, 2}"},
               {"concat({randn{2}}, 2)", "axis 2 is out of range: the tensor has 1 axes"},
@@ -99,11 +105,14 @@ static cvl_tensor *stack(cvl_scope *s, const cvl_args *a) {
 }
 
 CVL_OP(stack,
-  .doc = "stack(list, axis = 1) -> y\nTensors of one shape along a new axis, which is axis `axis` of y.",
+  .doc = "stack(list, axis = 1) -> y\n"
+         "Tensors of one shape along a new axis, which is axis `axis` of y.",
   .list = true, .strided = true, .promotes = true, .compose = stack,
-  CVL_OPTIONS(concat_options, CVL_AXIS(concat_options, axis, CVL_ANY, "the new axis; the first when left out")),
+  CVL_OPTIONS(concat_options,
+    CVL_AXIS(concat_options, axis, CVL_ANY, "the new axis; the first when left out")),
   CVL_SAMPLES("stack({randn{2, 3}, randn{2, 3}})", "stack({randn{2}, randn{2}, randn{2}}, -1)",
               "stack({randn{3, 2}:transpose(1, 2), randn{2, 3}}, {axis = 2})"),
-  CVL_REJECTS({"stack({randn{2, 3}, randn{2, 2}})", "tensors of one shape expected, got {2, 3} and, as element 2, {2, 2}"},
+  CVL_REJECTS({"stack({randn{2, 3}, randn{2, 2}})",
+              "tensors of one shape expected, got {2, 3} and, as element 2, {2, 2}"},
               {"stack({randn{2}}, 3)", "axis 3 is out of range: the result has 2 axes"}));
 #endif

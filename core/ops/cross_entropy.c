@@ -1,8 +1,11 @@
 /*
 ** softmax_cross_entropy(logits, labels, {label_smoothing = 0, reduction = "mean"}) -> loss, in nats
-**   logits {N, ..., C}   labels {N, ...}: integers, the class of each row; or {N, ..., C}: floating, its distribution
-**   t    = (1 - label_smoothing) * (one-hot or distribution) + label_smoothing / C     Szegedy et al. 2016, arXiv:1512.00567
-**   loss = - sum over c of t_c ln softmax(logits)_c = ln(sum of e^logits) * sum of t - sum of t_c logits_c
+**   logits {N, ..., C}   labels {N, ...}: integers, the class of each row; or {N, ..., C}:
+**                        floating, its distribution
+**   t    = (1 - label_smoothing) * (one-hot or distribution) + label_smoothing / C     Szegedy et
+**     al. 2016, arXiv:1512.00567
+**   loss = - sum over c of t_c ln softmax(logits)_c = ln(sum of e^logits) * sum of t - sum of t_c
+**   logits_c
 **   d loss / d logits = softmax(logits) * sum of t - t
 ** Forward keeps ln(sum of e^logits) per row; backward makes the probabilities from it again.
 */
@@ -204,22 +207,30 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
 }
 
 CVL_OP(softmax_cross_entropy,
-  .doc = "softmax_cross_entropy(logits, labels, {label_smoothing = 0, reduction = \"mean\"}) -> loss\n"
-         "The cross-entropy of softmax(logits), in nats. logits {N, ..., classes}; labels {N, ...} are integers that start at "
-         "1, or a floating distribution of the logits' shape.",
+  .doc = "softmax_cross_entropy(logits, labels, {label_smoothing = 0, reduction = \"mean\"})"
+         " -> loss\n"
+         "The cross-entropy of softmax(logits), in nats. logits {N, ..., classes}; labels {N, ...} "
+         "are integers that start at 1, or a floating distribution of the logits' shape.",
   .n_in = 2, .floating = true, .position_in = 2, .drops = CVL_DROP_Y, .shape = shape, .vjp = vjp,
   CVL_OPTIONS(cross_entropy_options,
-    CVL_NUMBER(cross_entropy_options, label_smoothing, 0, CVL_NOT_NEGATIVE, "weight of the uniform distribution, 0..1"),
+    CVL_NUMBER(cross_entropy_options, label_smoothing, 0, CVL_NOT_NEGATIVE,
+               "weight of the uniform distribution, 0..1"),
     CVL_LOSS_REDUCTION(cross_entropy_options)),
   CVL_SAMPLES("softmax_cross_entropy(randn{2, 3}, tensor({3, 1}, \"int64\"))",
-              "softmax_cross_entropy(randn{2, 3}, tensor({3, 1}, \"int64\"), {label_smoothing = 0.1, reduction = \"sum\"})",
-              "softmax_cross_entropy(randn{2, 2, 3}, tensor({{3, 1}, {2, 2}}, \"int32\"), {reduction = \"none\"})",
-              "softmax_cross_entropy(randn{3, 2}:transpose(1, 2), softmax(randn{2, 3}), {label_smoothing = 0.2})"),
+              "softmax_cross_entropy(randn{2, 3}, tensor({3, 1}, \"int64\"), {label_smoothing = "
+              "0.1, reduction = \"sum\"})",
+              "softmax_cross_entropy(randn{2, 2, 3}, tensor({{3, 1}, {2, 2}}, \"int32\"), "
+              "{reduction = \"none\"})",
+              "softmax_cross_entropy(randn{3, 2}:transpose(1, 2), softmax(randn{2, 3}), "
+              "{label_smoothing = 0.2})"),
   CVL_REJECTS({"softmax_cross_entropy(randn{2, 3}, tensor({3, 4}, \"int64\"))",
                "label 4 of sample 2 is out of range: labels start at 1 and there are 3 classes"},
-              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 0}, \"int64\"))", "labels start at 1"},
+              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 0}, \"int64\"))",
+               "labels start at 1"},
               {"softmax_cross_entropy(randn{2, 3}, tensor({1, 2, 3}, \"int64\"))",
                "one label per row for logits {2, 3} expected, got {3}"},
-              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 2}, \"int64\"), {label_smoothing = 2})", "must lie in 0..1, got 2"},
-              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 2}, \"int64\"), {reduction = \"max\"})", "one of mean, sum, none"}));
+              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 2}, \"int64\"), {label_smoothing = "
+               "2})", "must lie in 0..1, got 2"},
+              {"softmax_cross_entropy(randn{2, 3}, tensor({1, 2}, \"int64\"), {reduction = "
+               "\"max\"})", "one of mean, sum, none"}));
 #endif

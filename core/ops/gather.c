@@ -1,8 +1,11 @@
 /*
-** index_select(x, positions, axis = 1)    y[.., i, ..] = x[.., positions[i], ..]; positions of any shape take the axis's place
-** gather(x, positions, axis)              y[i, j] = x[positions[i, j], j] for axis 1, and so on; y has the positions' shape
+** index_select(x, positions, axis = 1)    y[.., i, ..] = x[.., positions[i], ..]; positions of any
+**                                         shape take the axis's place
+** gather(x, positions, axis)              y[i, j] = x[positions[i, j], j] for axis 1, and so on; y
+**                                         has the positions' shape
 ** one_hot(labels, class_count)            {...} -> {..., class_count}: 1 at the label, else 0
-** Their gradients add into zeros, each element in the order of its positions, so that the bits never vary.
+** Their gradients add into zeros, each element in the order of its positions, so that the bits
+** never vary.
 */
 /* CVL_EVERY_DTYPE */
 #include "ops/gather.h"
@@ -31,7 +34,8 @@ typedef struct {
 
 enum { GRAIN = 16384, /* elements that are worth another thread */ COLUMNS = 256 };
 
-/* One tensor is {outer, n, inner} and holds the places, the other {outer, m, inner}, one slab for each position. */
+/* One tensor is {outer, n, inner} and holds the places, the other {outer, m, inner}, one slab for
+** each position. */
 typedef struct {
   const cvl_tensor *positions;
   const real *from;
@@ -248,20 +252,25 @@ VJP(scatter_add_vjp, gather)
 
 CVL_OP(index_select,
   .doc = "index_select(x, positions, axis = 1) -> y\n"
-         "The slices of x at the positions along an axis. positions are integers of any shape, counted from 1 or from the "
-         "end; their axes take the axis's place.",
-  .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = select_shape, .vjp = select_vjp,
+         "The slices of x at the positions along an axis. positions are integers of any shape, "
+         "counted from 1 or from the end; their axes take the axis's place.",
+  .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = select_shape,
+  .vjp = select_vjp,
   CVL_OPTIONS(at_options, CVL_AXIS(at_options, axis, CVL_ANY, "the axis; the first when left out")),
   CVL_SAMPLES("index_select(randn{4, 3}, tensor({4, 1, 1}, \"int64\"))",
               "index_select(randn{2, 3}, tensor({{3, -1}, {1, 2}}, \"int32\"), 2)",
               "index_select(randn{3, 2}:transpose(1, 2), tensor({2}, \"int64\"), {axis = 1})"),
   CVL_REJECTS({"index_select(randn{2, 3}, tensor({1, 4}, \"int64\"), 2)",
                "position 4 (element 2) is out of range: axis 2 has 3 elements, counted from 1"},
-              {"index_select(randn{2, 3}, tensor({-3}, \"int64\"), 1)", "position -3 (element 1) is out of range"},
-              {"index_select(randn{2, 3}, tensor({1}, \"int64\"), 3)", "axis 3 is out of range: the tensor has 2 axes"}));
+              {"index_select(randn{2, 3}, tensor({-3}, \"int64\"), 1)",
+               "position -3 (element 1) is out of range"},
+              {"index_select(randn{2, 3}, tensor({1}, \"int64\"), 3)",
+               "axis 3 is out of range: the tensor has 2 axes"}));
 CVL_OP(index_add,
-  .doc = "index_add(g, positions, axis, shape) -> y\nThe gradient of index_select: slices of g added into zeros.",
-  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options), .drops = CVL_DROP_X0 | CVL_DROP_Y,
+  .doc = "index_add(g, positions, axis, shape) -> y\n"
+         "The gradient of index_select: slices of g added into zeros.",
+  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options),
+  .drops = CVL_DROP_X0 | CVL_DROP_Y,
   .shape = shape_given, .vjp = index_add_vjp);
 
 static int gather_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
@@ -280,20 +289,25 @@ static int gather_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 
 CVL_OP(gather,
   .doc = "gather(x, positions, axis) -> y\n"
-         "y[i, j] = x[positions[i, j], j] for axis 1, x[i, positions[i, j]] for axis 2, and so on. positions count from 1 or "
-         "from the end, and y has their shape.",
-  .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = gather_shape, .vjp = gather_vjp,
-  CVL_OPTIONS(at_options, CVL_AXIS(at_options, axis, CVL_REQUIRED, "the axis that positions count along")),
+         "y[i, j] = x[positions[i, j], j] for axis 1, x[i, positions[i, j]] for axis 2, and so on. "
+         "positions count from 1 or from the end, and y has their shape.",
+  .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = gather_shape,
+  .vjp = gather_vjp,
+  CVL_OPTIONS(at_options,
+    CVL_AXIS(at_options, axis, CVL_REQUIRED, "the axis that positions count along")),
   CVL_SAMPLES("gather(randn{3, 2}, tensor({{3, 1}, {3, -1}}, \"int64\"), 1)",
               "gather(randn{2, 3}, tensor({{2}, {3}}, \"int32\"), 2)",
               "gather(randn{3, 2}:transpose(1, 2), tensor({{1, 1, 2}}, \"int64\"), {axis = 1})"),
   CVL_REJECTS({"gather(randn{2, 3}, tensor({{4}, {1}}, \"int64\"), 2)",
                "position 4 (element 1) is out of range: axis 2 has 3 elements, counted from 1"},
-              {"gather(randn{2, 3}, tensor({1}, \"int64\"), 2)", "positions of x's shape {2, 3}, or smaller, expected"},
+              {"gather(randn{2, 3}, tensor({1}, \"int64\"), 2)",
+               "positions of x's shape {2, 3}, or smaller, expected"},
               {"gather(randn{2, 3}, randn{2, 3}, 2)", "float32"}));
 CVL_OP(scatter_add,
-  .doc = "scatter_add(g, positions, axis, shape) -> y\nThe gradient of gather: elements of g added into zeros.",
-  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options), .drops = CVL_DROP_X0 | CVL_DROP_Y,
+  .doc = "scatter_add(g, positions, axis, shape) -> y\n"
+         "The gradient of gather: elements of g added into zeros.",
+  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options),
+  .drops = CVL_DROP_X0 | CVL_DROP_Y,
   .shape = shape_given, .vjp = scatter_add_vjp);
 
 static int one_hot_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
@@ -316,12 +330,14 @@ cvl_tensor *cvl_one_hot(cvl_scope *s, cvl_tensor *labels, int64_t class_count, c
 
 CVL_OP(one_hot,
   .doc = "one_hot(labels, class_count, {dtype = \"float32\"}) -> y\n"
-         "labels {...}, integers that start at 1, become {..., class_count}: 1 at the label, else 0.",
+         "labels {...}, integers that start at 1, become {..., class_count}: 1 at the label, else "
+         "0.",
   .n_in = 1, .position_in = 1, .drops = CVL_DROP_ALL, .shape = one_hot_shape,
   CVL_OPTIONS(one_hot_options,
     CVL_INTEGER(one_hot_options, class_count, 0, CVL_REQUIRED, "how many classes there are"),
     CVL_DTYPE(one_hot_options, dtype, CVL_ANY, "of the result; float32 when left out")),
-  CVL_SAMPLES("one_hot(tensor({3, 1}, \"int64\"), 3)", "one_hot(tensor({{2}, {1}}, \"int32\"), 2, {dtype = \"bool\"})"),
+  CVL_SAMPLES("one_hot(tensor({3, 1}, \"int64\"), 3)",
+              "one_hot(tensor({{2}, {1}}, \"int32\"), 2, {dtype = \"bool\"})"),
   CVL_REJECTS({"one_hot(tensor({3, 4}, \"int64\"), 3)",
                "label 4 of sample 2 is out of range: labels start at 1 and there are 3 classes"},
               {"one_hot(tensor({1}, \"int64\"), 0)", "class_count must be positive, got 0"},

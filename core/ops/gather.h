@@ -1,4 +1,5 @@
-/* Elements and slices by their positions, for gradients, composed ops and layers. Everything is counted from 0. */
+/* Elements and slices by their positions, for gradients, composed ops and layers. Everything is
+** counted from 0. */
 #ifndef CVL_OPS_GATHER_H
 #define CVL_OPS_GATHER_H
 

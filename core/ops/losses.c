@@ -1,8 +1,10 @@
 /*
-** Losses made of other ops; x and t are broadcast. reduction: "mean" (the default) and "sum" over all elements, or "none".
+** Losses made of other ops; x and t are broadcast. reduction: "mean" (the default) and "sum" over
+** all elements, or "none".
 **   mse   (x - t)^2          mae |x - t|
 **   huber d = |x - t|: d^2 / 2 where d <= delta, else delta (d - delta / 2)        Huber 1964
-**   sigmoid_cross_entropy    -t ln sigmoid(x) - (1 - t) ln(1 - sigmoid(x)), without overflow or cancellation
+**   sigmoid_cross_entropy    -t ln sigmoid(x) - (1 - t) ln(1 - sigmoid(x)), without overflow or
+**                            cancellation
 */
 #ifdef CVL_DESCRIBE
 #include "ops/call.h"
@@ -66,20 +68,24 @@ static cvl_tensor *sigmoid_cross_entropy(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(mse,
   .doc = "mse(x, t, {reduction = \"mean\"}) -> loss\nThe squared error (x - t)^2.",
-  LOSS, .compose = mse, CVL_OPTIONS(loss_options, CVL_LOSS_REDUCTION(loss_options)), SAMPLES(mse), REJECTS(mse));
+  LOSS, .compose = mse, CVL_OPTIONS(loss_options, CVL_LOSS_REDUCTION(loss_options)), SAMPLES(mse),
+  REJECTS(mse));
 CVL_OP(mae,
   .doc = "mae(x, t, {reduction = \"mean\"}) -> loss\nThe absolute error |x - t|.",
-  LOSS, .compose = mae, CVL_OPTIONS(loss_options, CVL_LOSS_REDUCTION(loss_options)), SAMPLES(mae), REJECTS(mae));
+  LOSS, .compose = mae, CVL_OPTIONS(loss_options, CVL_LOSS_REDUCTION(loss_options)), SAMPLES(mae),
+  REJECTS(mae));
 CVL_OP(huber,
   .doc = "huber(x, t, {delta = 1, reduction = \"mean\"}) -> loss\n"
          "With d = |x - t|: d^2 / 2 where d <= delta, else delta (d - delta / 2). Huber 1964.",
   LOSS, .compose = huber,
   CVL_OPTIONS(huber_options,
-    CVL_NUMBER(huber_options, delta, 1, CVL_POSITIVE, "where the parabola becomes a line"), CVL_LOSS_REDUCTION(huber_options)),
+    CVL_NUMBER(huber_options, delta, 1, CVL_POSITIVE, "where the parabola becomes a line"),
+               CVL_LOSS_REDUCTION(huber_options)),
   SAMPLES(huber), REJECTS(huber));
 CVL_OP(sigmoid_cross_entropy,
   .doc = "sigmoid_cross_entropy(logits, t, {reduction = \"mean\"}) -> loss\n"
          "-t ln sigmoid(logits) - (1 - t) ln(1 - sigmoid(logits)), in nats; t in 0..1.",
-  LOSS, .compose = sigmoid_cross_entropy, CVL_OPTIONS(loss_options, CVL_LOSS_REDUCTION(loss_options)),
+  LOSS, .compose = sigmoid_cross_entropy, CVL_OPTIONS(loss_options,
+  CVL_LOSS_REDUCTION(loss_options)),
   SAMPLES(sigmoid_cross_entropy), REJECTS(sigmoid_cross_entropy));
 #endif

@@ -1,6 +1,7 @@
 /*
 ** y = matmul(a, b)
-**   a {..., M, K}   b {..., K, N}   y {..., M, N}      leading axes are broadcast, as NumPy's matmul does
+**   a {..., M, K}   b {..., K, N}   y {..., M, N}      leading axes are broadcast, as NumPy's
+**                                                      matmul does
 **   a {K}: as {1, K}, and y loses its M; b {K}: as {K, 1}, and y loses its N
 ** Any strides. float32: kernels/gemm.h; float64: OpenBLAS; integers: plain loops.
 */
@@ -111,7 +112,8 @@ static void one(void *context, int64_t index, int worker) {
     *j->e = e;
 }
 
-/* Products of many rows with one matrix are one product, when the rows of all of them are evenly spaced. */
+/* Products of many rows with one matrix are one product, when the rows of all of them are evenly
+** spaced. */
 static void join_rows(job *j) {
   int last = j->z.batch.ndim - 1;
   for (int i = 0; i <= last; i++)
@@ -199,13 +201,18 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *args, cvl_tensor *y, cvl_te
 
 CVL_OP(matmul,
   .doc = "matmul(a, b) -> y\n"
-         "The matrix product: a {..., M, K}, b {..., K, N}, y {..., M, N}; leading axes are broadcast. A vector {K} on the "
-         "left is a row, on the right a column, and that axis is not in y.",
+         "The matrix product: a {..., M, K}, b {..., K, N}, y {..., M, N}; leading axes are "
+         "broadcast. A vector {K} on the left is a row, on the right a column, and that axis is "
+         "not in y.",
   .n_in = 2, .strided = true, .promotes = true, .drops = CVL_DROP_Y, .shape = shape, .vjp = vjp,
-  CVL_SAMPLES("matmul(randn{2, 3}, randn{3, 4})", "matmul(randn{3}, randn{3, 2})", "matmul(randn{2, 3}, randn{3})",
-              "matmul(randn{3}, randn{3})", "matmul(randn{2, 1, 2, 3}, randn{4, 3, 2})", "matmul(randn{2, 3, 4}, randn{4, 2})",
-              "matmul(randn{3, 2}:transpose(1, 2), randn{4, 3}:transpose(1, 2))", "matmul(randn{1, 3}, randn{3, 1})"),
-  CVL_REJECTS({"matmul(randn{2, 3}, randn{4, 2})", "3 expected on the last but one axis of b to fit a {2, 3}, got b {4, 2}"},
+  CVL_SAMPLES("matmul(randn{2, 3}, randn{3, 4})", "matmul(randn{3}, randn{3, 2})",
+              "matmul(randn{2, 3}, randn{3})",
+              "matmul(randn{3}, randn{3})", "matmul(randn{2, 1, 2, 3}, randn{4, 3, 2})",
+              "matmul(randn{2, 3, 4}, randn{4, 2})",
+              "matmul(randn{3, 2}:transpose(1, 2), randn{4, 3}:transpose(1, 2))",
+              "matmul(randn{1, 3}, randn{3, 1})"),
+  CVL_REJECTS({"matmul(randn{2, 3}, randn{4, 2})",
+              "3 expected on the last but one axis of b to fit a {2, 3}, got b {4, 2}"},
               {"matmul(randn{2, 2, 3}, randn{3, 3, 2})", "do not broadcast"},
               {"matmul(randn{}, randn{3})", "at least 1 axis expected, got a tensor {}"}));
 #endif

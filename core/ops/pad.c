@@ -1,5 +1,6 @@
 /*
-** pad(x, pads, {mode = "constant", value = 0}) -> y      more elements before and after, pads = {{before, after}, ...}
+** pad(x, pads, {mode = "constant", value = 0}) -> y      more elements before and after, pads =
+**                                                        {{before, after}, ...}
 **   constant   value                          a 1 2 3  ->  v v 1 2 3 v
 **   reflect    mirrored without the edge      a 1 2 3  ->  3 2 1 2 3 2
 **   replicate  the edge again                 a 1 2 3  ->  1 1 1 2 3 3
@@ -83,7 +84,8 @@ static const char *const modes[] = {"constant", "reflect", "replicate", NULL};
 
 CVL_OP(pad_constant,
   .doc = "pad_constant(x, pads, {value = 0}) -> y\npad in mode constant.",
-  .n_in = 1, .internal = true, .strided = true, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp, OPTIONS,
+  .n_in = 1, .internal = true, .strided = true, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,
+  OPTIONS,
   CVL_SAMPLES("pad_constant(randn{2, 3}, {{1, 0}, {0, 2}})"));
 
 /* Which element of an axis stands at each position of the padded one. */
@@ -121,13 +123,17 @@ static cvl_tensor *pad(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(pad,
   .doc = "pad(x, pads, {mode = \"constant\", value = 0}) -> y\n"
-         "More elements before and after: pads = {{before, after}, ...}, one pair per axis. Modes: constant (value), reflect "
-         "(mirrored, without the edge) and replicate (the edge again).",
+         "More elements before and after: pads = {{before, after}, ...}, one pair per axis. Modes: "
+         "constant (value), reflect (mirrored, without the edge) and replicate (the edge again).",
   .n_in = 1, .strided = true, .compose = pad, OPTIONS,
-  CVL_SAMPLES("pad(randn{2, 3}, {{1, 0}, {0, 2}})", "pad(randn{2, 3}, {{0, 0}, {2, 1}}, \"reflect\")",
+  CVL_SAMPLES("pad(randn{2, 3}, {{1, 0}, {0, 2}})",
+              "pad(randn{2, 3}, {{0, 0}, {2, 1}}, \"reflect\")",
               "pad(randn{1, 3}, {{2, 1}, {1, 1}}, {mode = \"replicate\"})",
               "pad(randn{3, 2}:transpose(1, 2), {{1, 1}, {1, 1}}, {value = 3})"),
-  CVL_REJECTS({"pad(randn{2, 3}, {{1, 1}})", "one pair {before, after} for each of the 2 axes of {2, 3} expected, got 1"},
-              {"pad(randn{2, 3}, {{0, 0}, {3, 0}}, \"reflect\")", "axis 2 has 3 elements: too few for padding {3, 0} in mode reflect"},
-              {"pad(randn{2, 3}, {{0, 0}, {1, 1}}, \"wrap\")", "one of constant, reflect, replicate"}));
+  CVL_REJECTS({"pad(randn{2, 3}, {{1, 1}})",
+              "one pair {before, after} for each of the 2 axes of {2, 3} expected, got 1"},
+              {"pad(randn{2, 3}, {{0, 0}, {3, 0}}, \"reflect\")",
+               "axis 2 has 3 elements: too few for padding {3, 0} in mode reflect"},
+              {"pad(randn{2, 3}, {{0, 0}, {1, 1}}, \"wrap\")",
+               "one of constant, reflect, replicate"}));
 #endif

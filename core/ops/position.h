@@ -1,4 +1,5 @@
-/* Tensors of positions or labels: integers, in the core counted from 0, or from the end as -1, -2, ... */
+/* Tensors of positions or labels: integers, in the core counted from 0, or from the end as -1, -2,
+** ... */
 #ifndef CVL_OPS_POSITION_H
 #define CVL_OPS_POSITION_H
 
@@ -25,7 +26,8 @@ static inline int64_t cvl_position_of(const cvl_tensor *positions, int64_t i, in
 
 /* Of type int32, int64 or uint8. */
 int cvl_positions_check_type(const cvl_tensor *positions, int arg, cvl_err *e);
-/* Every one lies on axis `axis` (from 0) of n elements; the message names value, place and range, as Lua counts. */
+/* Every one lies on axis `axis` (from 0) of n elements; the message names value, place and range,
+** as Lua counts. */
 int cvl_positions_check(const cvl_tensor *positions, int64_t n, int axis, int arg, cvl_err *e);
 
 #endif

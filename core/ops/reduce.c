@@ -1,5 +1,6 @@
 /*
-** Reductions over an axis, a list of axes, or all (sum is in sum.c, those made of it in statistics.c):
+** Reductions over an axis, a list of axes, or all (sum is in sum.c, those made of it in
+** statistics.c):
 **   max, min      the extreme; NaN wins. Among equals the first has the gradient
 **   prod          the product; its gradient is exact where elements are 0 too
 **   any, all      of x ~= 0, as bool
@@ -121,7 +122,8 @@ FIND(argmax, v > m)
 FIND(argmin, v < m)
 
 #if CVL_FLOATING
-/* 1 at the first element that equals its output, else 0; x is dense here, so that y has its layout. */
+/* 1 at the first element that equals its output, else 0; x is dense here, so that y has its
+** layout. */
 static void first_equal_range(void *context, int64_t first, int64_t last) {
   const job *j = context;
   for (int64_t i = first; i < last; i++) {
@@ -142,7 +144,8 @@ static int first_equal(cvl_args *a, cvl_tensor *y, cvl_err *e) {
 }
 CVL_KERNELS(first_equal, first_equal, NULL)
 
-/* gx = gy times the product of the others: of those before, in a first pass, and of those after, in a second. */
+/* gx = gy times the product of the others: of those before, in a first pass, and of those after, in
+** a second. */
 static void prod_grad_range(void *context, int64_t first, int64_t last) {
   const job *j = context;
   real *gx = j->out;
@@ -246,8 +249,10 @@ static int same_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 }
 
 CVL_OP(first_equal,
-  .doc = "first_equal(x, m, axis) -> y\n1 at the first element of each group that equals m, which the group was reduced to.",
-  .n_in = 2, .internal = true, .option_bytes = sizeof(cvl_reduce_options), .drops = CVL_DROP_ALL, .shape = same_shape);
+  .doc = "first_equal(x, m, axis) -> y\n"
+         "1 at the first element of each group that equals m, which the group was reduced to.",
+  .n_in = 2, .internal = true, .option_bytes = sizeof(cvl_reduce_options), .drops = CVL_DROP_ALL,
+  .shape = same_shape);
 
 static cvl_tensor *unreduce(cvl_scope *s, const cvl_args *a, cvl_tensor *y) {
   bool set[CVL_MAX_DIM];
@@ -295,36 +300,48 @@ static cvl_tensor *logsumexp_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y,
 
 CVL_OP(max,
   .doc = "max(x, axis = nil, {keep = false}) -> y\n"
-         "The largest element along an axis, a list of axes, or of all; NaN wins. Among equals the first has the gradient.",
-  AXES, .strided = true, .shape = extreme_shape, .vjp = extreme_vjp, SAMPLES(max), EXTREME_REJECTS(max));
+         "The largest element along an axis, a list of axes, or of all; NaN wins. Among equals the "
+         "first has the gradient.",
+  AXES, .strided = true, .shape = extreme_shape, .vjp = extreme_vjp, SAMPLES(max),
+  EXTREME_REJECTS(max));
 CVL_OP(min,
   .doc = "min(x, axis = nil, {keep = false}) -> y\n"
-         "The smallest element along an axis, a list of axes, or of all; NaN wins. Among equals the first has the gradient.",
-  AXES, .strided = true, .shape = extreme_shape, .vjp = extreme_vjp, SAMPLES(min), EXTREME_REJECTS(min));
+         "The smallest element along an axis, a list of axes, or of all; NaN wins. Among equals "
+         "the first has the gradient.",
+  AXES, .strided = true, .shape = extreme_shape, .vjp = extreme_vjp, SAMPLES(min),
+  EXTREME_REJECTS(min));
 CVL_OP(prod,
   .doc = "prod(x, axis = nil, {keep = false}) -> y\n"
-         "The product along an axis, a list of axes, or of all; integers and bool give int64. The second derivative is finite "
-         "only where no element is 0.",
+         "The product along an axis, a list of axes, or of all; integers and bool give int64. The "
+         "second derivative is finite only where no element is 0.",
   AXES, .shape = prod_shape, .vjp = prod_vjp, SAMPLES(prod), REJECTS(prod));
 CVL_OP(any,
-  .doc = "any(x, axis = nil, {keep = false}) -> y\nWhether an element is true (not 0), as bool.",
+  .doc = "any(x, axis = nil, {keep = false}) -> y\n"
+         "Whether an element is true (not 0), as bool.",
   AXES, .strided = true, .drops = CVL_DROP_ALL, .shape = bool_shape, SAMPLES(any), REJECTS(any));
 CVL_OP(all,
-  .doc = "all(x, axis = nil, {keep = false}) -> y\nWhether every element is true (not 0), as bool.",
+  .doc = "all(x, axis = nil, {keep = false}) -> y\n"
+         "Whether every element is true (not 0), as bool.",
   AXES, .strided = true, .drops = CVL_DROP_ALL, .shape = bool_shape, SAMPLES(all), REJECTS(all));
 CVL_OP(logsumexp,
-  .doc = "logsumexp(x, axis = nil, {keep = false}) -> y\ny = ln(sum of e^x), without overflow.",
-  AXES, .strided = true, .floating = true, .shape = shape, .vjp = logsumexp_vjp, SAMPLES(logsumexp), REJECTS(logsumexp));
+  .doc = "logsumexp(x, axis = nil, {keep = false}) -> y\n"
+         "y = ln(sum of e^x), without overflow.",
+  AXES, .strided = true, .floating = true, .shape = shape, .vjp = logsumexp_vjp, SAMPLES(logsumexp),
+  REJECTS(logsumexp));
 CVL_OP(argmax,
   .doc = "argmax(x, axis = nil, {keep = false}) -> positions\n"
-         "Where the largest element stands along an axis, or in x flattened, as int64 from 1; the first of equals; NaN wins.",
+         "Where the largest element stands along an axis, or in x flattened, as int64 from 1; the "
+         "first of equals; NaN wins.",
   AXIS, .strided = true, .positions = true, .drops = CVL_DROP_ALL, .shape = position_shape,
-  CVL_SAMPLES("argmax(randn{2, 3})", "argmax(randn{2, 3}, 2)", "argmax(randn{3, 1, 2}:transpose(1, 3), {axis = -1, keep = true})"),
+  CVL_SAMPLES("argmax(randn{2, 3})", "argmax(randn{2, 3}, 2)",
+              "argmax(randn{3, 1, 2}:transpose(1, 3), {axis = -1, keep = true})"),
   EXTREME_REJECTS(argmax));
 CVL_OP(argmin,
   .doc = "argmin(x, axis = nil, {keep = false}) -> positions\n"
-         "Where the smallest element stands along an axis, or in x flattened, as int64 from 1; the first of equals; NaN wins.",
+         "Where the smallest element stands along an axis, or in x flattened, as int64 from 1; the "
+         "first of equals; NaN wins.",
   AXIS, .strided = true, .positions = true, .drops = CVL_DROP_ALL, .shape = position_shape,
-  CVL_SAMPLES("argmin(randn{2, 3})", "argmin(randn{2, 3}, 2)", "argmin(randn{3, 1, 2}:transpose(1, 3), {axis = -1, keep = true})"),
+  CVL_SAMPLES("argmin(randn{2, 3})", "argmin(randn{2, 3}, 2)",
+              "argmin(randn{3, 1, 2}:transpose(1, 3), {axis = -1, keep = true})"),
   EXTREME_REJECTS(argmin));
 #endif

@@ -1,6 +1,7 @@
 /*
-** Reductions: which axes of x go and which stay, put so that loops are short to write. Axes of either kind that lie evenly
-** in memory are merged. Elements that one output is made of are counted from 0 in x's row-major order.
+** Reductions: which axes of x go and which stay, put so that loops are short to write. Axes of
+** either kind that lie evenly in memory are merged. Elements that one output is made of are counted
+** from 0 in x's row-major order.
 */
 #ifndef CVL_OPS_REDUCE_H
 #define CVL_OPS_REDUCE_H
@@ -43,7 +44,8 @@ static inline int64_t cvl_walk_offset(const cvl_axes_walk *w, int64_t index) {
 }
 
 /* Goes through elements first..last-1 of a walk in evenly spaced pieces:
-**   for (cvl_piece p = cvl_pieces(first, last); cvl_next_piece(w, &p);) ... p.n elements from p.offset, p.step apart */
+**   for (cvl_piece p = cvl_pieces(first, last); cvl_next_piece(w, &p);) ... p.n elements from
+**   p.offset, p.step apart */
 typedef struct cvl_piece {
   int64_t offset, n, step, first; /* first: index of the piece's first element */
   int64_t next, last;

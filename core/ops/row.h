@@ -44,7 +44,8 @@ CVL_ROW_FUNCTION double cvl_row_dot(const real *x, const real *y, int64_t n) {
 
 #endif
 
-/* name(x, n): the extreme of n > 0 elements, or NaN where there is one; eight candidates side by side. */
+/* name(x, n): the extreme of n > 0 elements, or NaN where there is one; eight candidates side by
+** side. */
 #define CVL_ROW_EXTREME_(name, better)                                                        \
   static inline __attribute__((unused)) real name(const real *x, int64_t n) {                 \
     enum { WIDTH = 8 };                                                                       \

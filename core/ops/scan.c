@@ -121,12 +121,14 @@ static cvl_tensor *cumsum_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cv
 
 CVL_OP(cumsum,
   .doc = "cumsum(x, axis, {reverse = false}) -> y\n"
-         "The sum of the elements up to each along an axis, or, in reverse, from each on; integers and bool give int64.",
+         "The sum of the elements up to each along an axis, or, in reverse, from each on; integers "
+         "and bool give int64.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cumsum_shape, .vjp = cumsum_vjp,
   CVL_OPTIONS(cumsum_options,
     CVL_AXIS(cumsum_options, axis, CVL_REQUIRED, "the axis"),
     CVL_FLAG(cumsum_options, reverse, false, "from the end to the start")),
-  CVL_SAMPLES("cumsum(randn{4}, 1)", "cumsum(randn{2, 3, 2}, 2, {reverse = true})", "cumsum(randn{3, 1, 2}:transpose(1, 3), -1)"),
+  CVL_SAMPLES("cumsum(randn{4}, 1)", "cumsum(randn{2, 3, 2}, 2, {reverse = true})",
+              "cumsum(randn{3, 1, 2}:transpose(1, 3), -1)"),
   CVL_REJECTS({"cumsum(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"cumsum(randn{2, 3})", "option 'axis' is missing"}));
 
@@ -144,13 +146,14 @@ static int topk_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 
 CVL_OP(topk,
   .doc = "topk(x, k, axis = -1) -> positions\n"
-         "Where the k largest elements stand along an axis, as int64 from 1, largest first; of equals the earlier one first. "
-         "gather(x, positions, axis) has the elements.",
+         "Where the k largest elements stand along an axis, as int64 from 1, largest first; of "
+         "equals the earlier one first. gather(x, positions, axis) has the elements.",
   .n_in = 1, .strided = true, .positions = true, .drops = CVL_DROP_ALL, .shape = topk_shape,
   CVL_OPTIONS(topk_options,
     CVL_INTEGER(topk_options, k, 0, CVL_REQUIRED, "how many"),
     CVL_AXIS(topk_options, axis, CVL_ANY, "the axis; the last when left out")),
-  CVL_SAMPLES("topk(randn{2, 5}, 3)", "topk(randn{4, 1}, 2, 1)", "topk(randn{3, 2}:transpose(1, 2), {k = 1, axis = 2})"),
+  CVL_SAMPLES("topk(randn{2, 5}, 3)", "topk(randn{4, 1}, 2, 1)",
+              "topk(randn{3, 2}:transpose(1, 2), {k = 1, axis = 2})"),
   CVL_REJECTS({"topk(randn{2, 3}, 4)", "k must lie in 1..3, the size of axis 2, got 4"},
               {"topk(randn{2, 3}, 1, 3)", "axis 3 is out of range: the tensor has 2 axes"}));
 #endif

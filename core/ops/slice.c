@@ -1,6 +1,7 @@
 /*
 ** Parts of a tensor, as views.
-**   slice(x, axis, first, last, step)    elements first, first + step, ... up to last, which belongs to it, as in string.sub
+**   slice(x, axis, first, last, step)    elements first, first + step, ... up to last, which
+**                                        belongs to it, as in string.sub
 **   select(x, axis, position)            one position of an axis, which y no longer has
 **   diagonal(x)                          elements [.., i, i] of the last two axes
 ** Their gradients are put into zeros.
@@ -71,7 +72,7 @@ cvl_tensor *cvl_slice(cvl_scope *s, cvl_tensor *x, int axis, int64_t first, int6
   return part_of(s, x, &cvl_op_part, &o);
 }
 
-/* ------------------------------------------------------------------------------------- the part, and back to zeros */
+/* ------------------------------------------------------------------ the part, and back to zeros */
 
 static int part(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   return (void)e, take_part(a->options, y), 0;
@@ -94,14 +95,17 @@ static cvl_tensor *unpart_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cv
 
 CVL_OP(part,
   .doc = "part(x) -> y\nWhat slice and select are made of.",
-  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(part_options), .drops = CVL_DROP_ALL, .view = part,
+  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(part_options),
+  .drops = CVL_DROP_ALL, .view = part,
   .vjp = part_vjp);
 CVL_OP(unpart,
-  .doc = "unpart(g) -> y\nZeros with g in place of a part: the gradient of slice and select.",
-  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(part_options), .drops = CVL_DROP_ALL,
+  .doc = "unpart(g) -> y\n"
+         "Zeros with g in place of a part: the gradient of slice and select.",
+  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(part_options),
+  .drops = CVL_DROP_ALL,
   .shape = unpart_shape, .vjp = unpart_vjp);
 
-/* ------------------------------------------------------------------------------------------------ slice, select */
+/* -------------------------------------------------------------------------------- slice, select */
 
 /* A position as the user writes it, from 0; -1 with an error when there is none such. */
 static int64_t position(int64_t p, int64_t n, int axis, const char *what, cvl_err *e) {
@@ -134,19 +138,24 @@ static cvl_tensor *slice(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(slice,
   .doc = "slice(x, axis, first = 1, last = -1, step = 1) -> y\n"
-         "A view of the elements first, first + step, ... up to last, which belongs to it. Positions count from 1 or from the "
-         "end; a negative step goes backwards (from the end to the start unless told). A part of x that lies the other way "
-         "round is empty.",
+         "A view of the elements first, first + step, ... up to last, which belongs to it. "
+         "Positions count from 1 or from the end; a negative step goes backwards (from the end to "
+         "the start unless told). A part of x that lies the other way round is empty.",
   .n_in = 1, .strided = true, .compose = slice,
   CVL_OPTIONS(slice_options,
     CVL_AXIS(slice_options, axis, CVL_REQUIRED, "the axis"),
-    CVL_INTEGER(slice_options, first, LEFT_OUT, CVL_ANY, "the first position; where `step` starts when left out"),
-    CVL_INTEGER(slice_options, last, LEFT_OUT, CVL_ANY, "the last position; where `step` ends when left out"),
+    CVL_INTEGER(slice_options, first, LEFT_OUT, CVL_ANY,
+                "the first position; where `step` starts when left out"),
+    CVL_INTEGER(slice_options, last, LEFT_OUT, CVL_ANY,
+                "the last position; where `step` ends when left out"),
     CVL_INTEGER(slice_options, step, 1, CVL_ANY, "distance between positions; not 0")),
-  CVL_SAMPLES("slice(randn{4, 3}, 1, 2, 3)", "slice(randn{4, 3}, 2, 1, -1, 2)", "slice(randn{4, 1}, {axis = 1, step = -1})",
+  CVL_SAMPLES("slice(randn{4, 3}, 1, 2, 3)", "slice(randn{4, 3}, 2, 1, -1, 2)",
+              "slice(randn{4, 1}, {axis = 1, step = -1})",
               "slice(randn{3, 4}:transpose(1, 2), 1, -1, 2, -2)"),
-  CVL_REJECTS({"slice(randn{4, 3}, 2, 2, 4)", "last 4 is out of range: axis 2 has 3 elements, counted from 1"},
-              {"slice(randn{4, 3}, 1, 0)", "first 0 is out of range: axis 1 has 4 elements, counted from 1"},
+  CVL_REJECTS({"slice(randn{4, 3}, 2, 2, 4)",
+              "last 4 is out of range: axis 2 has 3 elements, counted from 1"},
+              {"slice(randn{4, 3}, 1, 0)",
+               "first 0 is out of range: axis 1 has 4 elements, counted from 1"},
               {"slice(randn{4, 3}, 3, 1, 1)", "axis 3 is out of range: the tensor has 2 axes"},
               {"slice(randn{4, 3}, 1, 1, 2, 0)", "step must not be 0"}));
 
@@ -162,17 +171,20 @@ static cvl_tensor *select_one(cvl_scope *s, const cvl_args *a) {
 }
 
 CVL_OP(select,
-  .doc = "select(x, axis, position) -> y\nA view of one position of an axis, which y does not have; from 1, or from the end.",
+  .doc = "select(x, axis, position) -> y\n"
+         "A view of one position of an axis, which y does not have; from 1, or from the end.",
   .n_in = 1, .strided = true, .compose = select_one,
   CVL_OPTIONS(select_options,
     CVL_AXIS(select_options, axis, CVL_REQUIRED, "the axis that goes"),
     CVL_INTEGER(select_options, position, 0, CVL_REQUIRED, "the position on it")),
-  CVL_SAMPLES("select(randn{4, 3}, 1, 2)", "select(randn{2, 1, 3}, -1, -1)", "select(randn{3, 2}:transpose(1, 2), 1, 1)"),
-  CVL_REJECTS({"select(randn{4, 3}, 1, 5)", "position 5 is out of range: axis 1 has 4 elements, counted from 1"},
+  CVL_SAMPLES("select(randn{4, 3}, 1, 2)", "select(randn{2, 1, 3}, -1, -1)",
+              "select(randn{3, 2}:transpose(1, 2), 1, 1)"),
+  CVL_REJECTS({"select(randn{4, 3}, 1, 5)",
+              "position 5 is out of range: axis 1 has 4 elements, counted from 1"},
               {"select(randn{4, 3}, 3, 1)", "axis 3 is out of range: the tensor has 2 axes"},
               {"select(randn{4, 3}, 1)", "option 'position' is missing"}));
 
-/* ------------------------------------------------------------------------------------------------------ diagonal */
+/* ------------------------------------------------------------------------------------- diagonal */
 
 static int diagonal(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int last = y->shape.ndim - 1;
@@ -204,13 +216,16 @@ static cvl_tensor *undiagonal_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y
 }
 
 CVL_OP(diagonal,
-  .doc = "diagonal(x) -> y\nA view of the elements [.., i, i]: x {..., M, N}, y {..., min(M, N)}.",
+  .doc = "diagonal(x) -> y\n"
+         "A view of the elements [.., i, i]: x {..., M, N}, y {..., min(M, N)}.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = diagonal, .vjp = diagonal_vjp,
-  CVL_SAMPLES("diagonal(randn{3, 3})", "diagonal(randn{2, 3, 2})", "diagonal(randn{3, 2}:transpose(1, 2))"),
+  CVL_SAMPLES("diagonal(randn{3, 3})", "diagonal(randn{2, 3, 2})",
+              "diagonal(randn{3, 2}:transpose(1, 2))"),
   CVL_REJECTS({"diagonal(randn{3})", "at least 2 axes expected, got a tensor {3}"}));
 CVL_OP(undiagonal,
   .doc = "undiagonal(g) -> y\nZeros with g on the diagonal: the gradient of diagonal.",
-  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(cvl_shape), .drops = CVL_DROP_ALL,
+  .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(cvl_shape),
+  .drops = CVL_DROP_ALL,
   .shape = undiagonal_shape, .vjp = undiagonal_vjp);
 
 static cvl_tensor *diag(cvl_scope *s, const cvl_args *a) {
@@ -226,7 +241,8 @@ static cvl_tensor *diag(cvl_scope *s, const cvl_args *a) {
 }
 
 CVL_OP(diag,
-  .doc = "diag(x) -> y\nThe diagonal of a matrix; of a vector, the matrix that has it there and 0 elsewhere.",
+  .doc = "diag(x) -> y\n"
+         "The diagonal of a matrix; of a vector, the matrix that has it there and 0 elsewhere.",
   .n_in = 1, .strided = true, .compose = diag,
   CVL_SAMPLES("diag(randn{3})", "diag(randn{3, 2})", "diag(randn{3, 3}:transpose(1, 2))"),
   CVL_REJECTS({"diag(randn{2, 2, 2})", "a vector or a matrix expected, got 3 axes"}));

@@ -173,9 +173,11 @@ static cvl_tensor *log_softmax_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *
               {#name "(randn{2}:cast(\"int32\"))", "float32 or float64 expected, got int32"})
 
 CVL_OP(softmax,
-  .doc = "softmax(x, axis = -1) -> y\ny = e^x / sum of e^x along the axis: positive numbers whose sum is 1.",
+  .doc = "softmax(x, axis = -1) -> y\n"
+         "y = e^x / sum of e^x along the axis: positive numbers whose sum is 1.",
   DESCRIBE(softmax));
 CVL_OP(log_softmax,
-  .doc = "log_softmax(x, axis = -1) -> y\ny = x - ln(sum of e^x along the axis), without overflow.",
+  .doc = "log_softmax(x, axis = -1) -> y\n"
+         "y = x - ln(sum of e^x along the axis), without overflow.",
   DESCRIBE(log_softmax));
 #endif

@@ -1,8 +1,9 @@
 /*
 ** sum(x, axis = all, {keep = false}) -> y        the sum over some axes
-** Sums of float32 are made in double and rounded once; of float64 in many short sums; integers and bool give int64.
-** The work is cut into units (some neighbouring outputs, or a part of one output's elements) by its size alone, and parts
-** are added in order, so that the bits do not depend on the number of threads.
+** Sums of float32 are made in double and rounded once; of float64 in many short sums; integers and
+** bool give int64. The work is cut into units (some neighbouring outputs, or a part of one output's
+** elements) by its size alone, and parts are added in order, so that the bits do not depend on the
+** number of threads.
 */
 /* CVL_EVERY_DTYPE */
 #include "ops/sum.h"
@@ -48,7 +49,8 @@ static sum_t sum_piece(const real *x, int64_t n, int64_t step) {
   return s;
 }
 
-/* sums[c] += the n elements x[c], x[c + step], ...: four rows at a time, so that the sums are loaded less often. */
+/* sums[c] += the n elements x[c], x[c + step], ...: four rows at a time, so that the sums are
+** loaded less often. */
 static void add_rows(sum_t *restrict sums, int64_t columns, const real *x, int64_t n,
                      int64_t step) {
   int64_t i = 0;
@@ -161,13 +163,14 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
 
 CVL_OP(sum,
   .doc = "sum(x, axis = nil, {keep = false}) -> y\n"
-         "The sum over an axis, a list of axes, or all of them. keep leaves the summed axes with size 1. float32 is "
-         "summed in double precision; integers and bool give int64.",
+         "The sum over an axis, a list of axes, or all of them. keep leaves the summed axes with "
+         "size 1. float32 is summed in double precision; integers and bool give int64.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,
   CVL_OPTIONS(cvl_sum_options,
     CVL_AXES(cvl_sum_options, axis, CVL_ANY, "the axes to sum over; all when left out"),
     CVL_FLAG(cvl_sum_options, keep, false, "whether summed axes stay, with size 1")),
-  CVL_SAMPLES("sum(randn{2, 3})", "sum(randn{2, 3, 2}, 2)", "sum(randn{2, 3, 2}, {1, -1}, {keep = true})",
+  CVL_SAMPLES("sum(randn{2, 3})", "sum(randn{2, 3, 2}, 2)",
+              "sum(randn{2, 3, 2}, {1, -1}, {keep = true})",
               "sum(randn{3, 1, 2}:transpose(1, 3), {axis = 1})"),
   CVL_REJECTS({"sum(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"sum(randn{2, 3}, {1, 1})", "each axis once expected, got axis 1 twice"}));

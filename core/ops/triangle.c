@@ -1,5 +1,6 @@
 /*
-** tril(x, k = 0), triu(x, k = 0)       x {..., M, N} with 0 above (below) the k-th diagonal; k > 0 lies above the main one
+** tril(x, k = 0), triu(x, k = 0)       x {..., M, N} with 0 above (below) the k-th diagonal; k > 0
+**                                      lies above the main one
 */
 /* CVL_EVERY_DTYPE */
 #include "ops/op.h"

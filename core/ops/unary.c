@@ -1,7 +1,9 @@
 /*
-** Functions of one tensor, element by element. y has x's shape; the arithmetic ones take integers too.
+** Functions of one tensor, element by element. y has x's shape; the arithmetic ones take integers
+** too.
 **   neg -x             abs |x|            sign -1, 0 or 1      square x^2
-**   sqrt               rsqrt 1/sqrt(x)    reciprocal 1/x       exp, expm1 e^x - 1, log, log1p ln(1 + x)
+**   sqrt               rsqrt 1/sqrt(x)    reciprocal 1/x       exp, expm1 e^x - 1, log, log1p ln(1
+**                                                              + x)
 **   sin, cos           erf                floor, ceil, round   clamp to [min, max]
 **   is_finite, is_nan, logical_not: bool
 ** sign, floor, ceil and round are constant almost everywhere: they have no gradient.
@@ -207,19 +209,23 @@ CVL_OP(round,
   CONSTANT, CVL_SAMPLES("round(randn{2, 3})"), TAKES_TENSORS(round));
 CVL_OP(clamp,
   .doc = "clamp(x, {min = -inf, max = inf}) -> y\n"
-         "x where it lies in [min, max], else the nearer bound. The gradient is 1 inside, bounds included, else 0.",
+         "x where it lies in [min, max], else the nearer bound. The gradient is 1 inside, bounds "
+         "included, else 0.",
   .n_in = 1, .strided = true, NEEDS_X, .shape = clamp_shape, .vjp = clamp_vjp,
   CVL_OPTIONS(clamp_options,
     CVL_NUMBER(clamp_options, min, -INFINITY, CVL_ANY, "lowest result"),
     CVL_NUMBER(clamp_options, max, INFINITY, CVL_ANY, "highest result")),
-  CVL_SAMPLES("clamp(randn{2, 3}, {min = -0.5, max = 0.5})", "clamp(randn{3, 2}:transpose(1, 2), {min = 0.1})"),
-  CVL_REJECTS({"clamp(randn{2}, {min = 1, max = 0})", "min must not be above max, got min = 1 and max = 0"},
+  CVL_SAMPLES("clamp(randn{2, 3}, {min = -0.5, max = 0.5})",
+              "clamp(randn{3, 2}:transpose(1, 2), {min = 0.1})"),
+  CVL_REJECTS({"clamp(randn{2}, {min = 1, max = 0})",
+              "min must not be above max, got min = 1 and max = 0"},
               {"clamp(randn{2}, {low = 1})", "unknown option 'low'"}));
 
 CVL_OP(sqrt,
   .doc = "sqrt(x) -> y\nThe square root; NaN below 0.",
   REAL_ONLY, NEEDS_Y, .vjp = sqrt_vjp,
-  CVL_SAMPLES("sqrt(rand{2, 3} + 0.5)", "sqrt((rand{3, 2} + 0.5):transpose(1, 2))"), WANTS_REALS(sqrt));
+  CVL_SAMPLES("sqrt(rand{2, 3} + 0.5)", "sqrt((rand{3, 2} + 0.5):transpose(1, 2))"),
+              WANTS_REALS(sqrt));
 CVL_OP(safe_sqrt,
   .doc = "safe_sqrt(x) -> y\nThe square root, with gradient 0 at 0: for norms.",
   REAL_ONLY, NEEDS_Y, .internal = true, .vjp = safe_sqrt_vjp,
@@ -241,7 +247,8 @@ CVL_OP(expm1,
 CVL_OP(log,
   .doc = "log(x) -> y\nThe natural logarithm; NaN below 0.",
   REAL_ONLY, NEEDS_X, .vjp = log_vjp,
-  CVL_SAMPLES("log(rand{2, 3} + 0.5)", "log((rand{3, 2} + 0.5):transpose(1, 2))"), WANTS_REALS(log));
+  CVL_SAMPLES("log(rand{2, 3} + 0.5)", "log((rand{3, 2} + 0.5):transpose(1, 2))"),
+              WANTS_REALS(log));
 CVL_OP(log1p,
   .doc = "log1p(x) -> y\ny = ln(1 + x), accurate near 0.",
   REAL_ONLY, NEEDS_X, .vjp = log1p_vjp, CVL_SAMPLES("log1p(rand{2, 3})"), WANTS_REALS(log1p));
@@ -252,7 +259,8 @@ CVL_OP(cos,
   .doc = "cos(x) -> y\nThe cosine of x radians.",
   REAL_ONLY, NEEDS_X, .vjp = cos_vjp, CVL_SAMPLES("cos(randn{2, 3})"), WANTS_REALS(cos));
 CVL_OP(erf,
-  .doc = "erf(x) -> y\nThe error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.",
+  .doc = "erf(x) -> y\n"
+         "The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.",
   REAL_ONLY, NEEDS_X, .vjp = erf_vjp, CVL_SAMPLES("erf(randn{2, 3})"), WANTS_REALS(erf));
 
 CVL_OP(is_finite,

@@ -1,10 +1,12 @@
 /*
 ** Other shapes over the same data.
-**   reshape(x, shape)     the same elements in row-major order; one size may be -1. Copies only where strides cannot say it
+**   reshape(x, shape)     the same elements in row-major order; one size may be -1. Copies only
+**                         where strides cannot say it
 **   flatten(x, axis = 1)  the axes from `axis` on become one
 **   permute(x, axes)      y's axis i is x's axis axes[i]
 **   transpose(x, a, b)    two axes change places
-**   expand(x, shape)      axes of size 1, and new ones in front, are repeated without a copy; -1 keeps a size
+**   expand(x, shape)      axes of size 1, and new ones in front, are repeated without a copy; -1
+**                         keeps a size
 **   squeeze(x, axis)      drops an axis of size 1, or all of them
 **   unsqueeze(x, axis)    a new axis of size 1 at `axis` of the result
 **   identity(x)           x
@@ -47,7 +49,7 @@ cvl_tensor *cvl_unreduce(cvl_scope *s, cvl_tensor *y, const bool axes[CVL_MAX_DI
 
 VJP(back_to_shape) { return (void)y, cvl_reshape(s, gy, &a->in[i]->shape); }
 
-/* ------------------------------------------------------------------------------------------------------- reshape */
+/* -------------------------------------------------------------------------------------- reshape */
 
 /* x's shape from the user's, with -1 worked out. */
 static int target(const cvl_shape *x, const cvl_ints *wanted, cvl_shape *y, cvl_err *e) {
@@ -81,8 +83,8 @@ static int target(const cvl_shape *x, const cvl_ints *wanted, cvl_shape *y, cvl_
 }
 
 /*
-** Strides over x's data for another shape of as many elements, or false when a copy is needed. Axes of x are taken in
-** groups that lie evenly in memory; each must be used up by whole axes of y.
+** Strides over x's data for another shape of as many elements, or false when a copy is needed. Axes
+** of x are taken in groups that lie evenly in memory; each must be used up by whole axes of y.
 */
 static bool restride(const cvl_tensor *x, const cvl_shape *to, int64_t stride[CVL_MAX_DIM]) {
   int axis = to->ndim - 1;
@@ -118,7 +120,8 @@ static int view(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
 
 CVL_OP(view,
   .doc = "view(x, shape) -> y\nThe part of reshape that needs no copy.",
-  .n_in = 1, .internal = true, .strided = true, .drops = CVL_DROP_ALL, .view = view, .vjp = back_to_shape,
+  .n_in = 1, .internal = true, .strided = true, .drops = CVL_DROP_ALL, .view = view,
+  .vjp = back_to_shape,
   CVL_OPTIONS(cvl_shape_options, CVL_SHAPE(cvl_shape_options, shape, "sizes; one may be -1")),
   CVL_SAMPLES("view(randn{2, 3}, {3, 2})"));
 
@@ -139,13 +142,14 @@ static cvl_tensor *reshape(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(reshape,
   .doc = "reshape(x, shape) -> y\n"
-         "The same elements, in row-major order, in another shape; one size may be -1, what is left. A view of x where "
-         "its strides allow it, else a copy.",
+         "The same elements, in row-major order, in another shape; one size may be -1, what is "
+         "left. A view of x where its strides allow it, else a copy.",
   .n_in = 1, .strided = true, .compose = reshape,
   CVL_OPTIONS(cvl_shape_options, CVL_SHAPE(cvl_shape_options, shape, "sizes; one may be -1")),
   CVL_SAMPLES("reshape(randn{2, 3}, {3, 2})", "reshape(randn{2, 1, 6}, {-1, 3})",
               "reshape(randn{2, 3}:transpose(1, 2), {6})", "reshape(randn{1}, {})"),
-  CVL_REJECTS({"reshape(randn{2, 3}, {4, 2})", "{2, 3} has 6 elements, which do not fill the shape {4, 2}"},
+  CVL_REJECTS({"reshape(randn{2, 3}, {4, 2})",
+              "{2, 3} has 6 elements, which do not fill the shape {4, 2}"},
               {"reshape(randn{2, 3}, {-1, 4})", "do not fill the shape {-1, 4}"},
               {"reshape(randn{2, 3}, {-1, -1})", "one size at most may be -1, got {-1, -1}"}));
 
@@ -168,13 +172,15 @@ static cvl_tensor *flatten(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(flatten,
   .doc = "flatten(x, axis = 1) -> y\n"
-         "The axes from `axis` on become one, in row-major order: flatten(x, 2) of {N, H, W, C} is {N, H*W*C}.",
+         "The axes from `axis` on become one, in row-major order: flatten(x, 2) of {N, H, W, C} is "
+         "{N, H*W*C}.",
   .n_in = 1, .strided = true, .compose = flatten,
-  CVL_OPTIONS(cvl_axis_options, CVL_AXIS(cvl_axis_options, axis, CVL_ANY, "the first axis to be joined")),
+  CVL_OPTIONS(cvl_axis_options,
+    CVL_AXIS(cvl_axis_options, axis, CVL_ANY, "the first axis to be joined")),
   CVL_SAMPLES("flatten(randn{2, 3, 2}, 2)", "flatten(randn{2, 3})"),
   CVL_REJECTS({"flatten(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"}));
 
-/* ---------------------------------------------------------------------------------------------- order of the axes */
+/* ---------------------------------------------------------------------------- order of the axes */
 
 static int permute(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_axes_options *o = a->options;
@@ -208,8 +214,8 @@ VJP(permute_vjp) {
 
 CVL_OP(permute,
   .doc = "permute(x, axes) -> y\n"
-         "A view with the axes in another order: y's axis i is x's axis axes[i]. permute(x, {1, 4, 2, 3}) takes "
-         "{N, H, W, C} to {N, C, H, W}.",
+         "A view with the axes in another order: y's axis i is x's axis axes[i]. permute(x, {1, 4, "
+         "2, 3}) takes {N, H, W, C} to {N, C, H, W}.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = permute, .vjp = permute_vjp,
   CVL_OPTIONS(cvl_axes_options, CVL_AXES(cvl_axes_options, axes, CVL_REQUIRED, "every axis once")),
   CVL_SAMPLES("permute(randn{2, 3, 4}, {3, 1, 2})", "permute(randn{2, 1, 3}, {2, -1, 1})"),
@@ -233,16 +239,18 @@ static int transpose(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
 VJP(transpose_vjp) { return (void)y, (void)i, cvl_call(s, &cvl_op_transpose, a->options, 1, gy); }
 
 CVL_OP(transpose,
-  .doc = "transpose(x, a = -2, b = -1) -> y\nA view in which axes a and b have changed places.",
+  .doc = "transpose(x, a = -2, b = -1) -> y\n"
+         "A view in which axes a and b have changed places.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = transpose, .vjp = transpose_vjp,
   CVL_OPTIONS(cvl_two_axes_options,
     CVL_AXIS(cvl_two_axes_options, a, CVL_ANY, "an axis; the last but one when left out"),
     CVL_AXIS(cvl_two_axes_options, b, CVL_ANY, "the other; the last when left out")),
-  CVL_SAMPLES("transpose(randn{2, 3, 4}, 1, 3)", "transpose(randn{2, 3})", "transpose(randn{2, 1, 3}, -1, 1)"),
+  CVL_SAMPLES("transpose(randn{2, 3, 4}, 1, 3)", "transpose(randn{2, 3})",
+              "transpose(randn{2, 1, 3}, -1, 1)"),
   CVL_REJECTS({"transpose(randn{2, 3}, 1, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"transpose(randn{2})", "axis -2 is out of range: the tensor has 1 axes"}));
 
-/* -------------------------------------------------------------------------------------------------- sizes of 1 */
+/* ----------------------------------------------------------------------------------- sizes of 1 */
 
 static int expand(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_shape_options *o = a->options;
@@ -272,10 +280,12 @@ VJP(expand_vjp) { return (void)y, cvl_sum_to(s, gy, &a->in[i]->shape); }
 
 CVL_OP(expand,
   .doc = "expand(x, shape) -> y\n"
-         "A view in which axes of size 1 are repeated; new axes may be added in front; -1 keeps a size. No copy is made.",
+         "A view in which axes of size 1 are repeated; new axes may be added in front; -1 keeps a "
+         "size. No copy is made.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = expand, .vjp = expand_vjp,
   CVL_OPTIONS(cvl_shape_options, CVL_SHAPE(cvl_shape_options, shape, "sizes; -1 keeps one")),
-  CVL_SAMPLES("expand(randn{2, 1}, {2, 3})", "expand(randn{3}, {2, -1})", "expand(randn{1, 2}:transpose(1, 2), {2, 2})"),
+  CVL_SAMPLES("expand(randn{2, 1}, {2, 3})", "expand(randn{3}, {2, -1})",
+              "expand(randn{1, 2}:transpose(1, 2), {2, 2})"),
   CVL_REJECTS({"expand(randn{2, 3}, {2, 4})", "{2, 3} does not expand to {2, 4}"},
               {"expand(randn{2, 3}, {3})", "{2, 3} does not expand to {3}"}));
 
@@ -299,9 +309,11 @@ static int squeeze(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
 }
 
 CVL_OP(squeeze,
-  .doc = "squeeze(x, axis = nil) -> y\nA view without the axis, which has size 1; without all of those when none is named.",
+  .doc = "squeeze(x, axis = nil) -> y\n"
+         "A view without the axis, which has size 1; without all of those when none is named.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = squeeze, .vjp = back_to_shape,
-  CVL_OPTIONS(cvl_axis_options, CVL_AXIS(cvl_axis_options, axis, CVL_ANY, "the axis; all of size 1 when left out")),
+  CVL_OPTIONS(cvl_axis_options,
+    CVL_AXIS(cvl_axis_options, axis, CVL_ANY, "the axis; all of size 1 when left out")),
   CVL_SAMPLES("squeeze(randn{2, 1, 3}, 2)", "squeeze(randn{1, 2, 1})"),
   CVL_REJECTS({"squeeze(randn{2, 1}, 1)", "an axis of size 1 expected, axis 1 has size 2"},
               {"squeeze(randn{2, 1}, 3)", "axis 3 is out of range: the tensor has 2 axes"}));
@@ -327,9 +339,11 @@ static int unsqueeze(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
 }
 
 CVL_OP(unsqueeze,
-  .doc = "unsqueeze(x, axis) -> y\nA view with a new axis of size 1, which is axis `axis` of y.",
+  .doc = "unsqueeze(x, axis) -> y\n"
+         "A view with a new axis of size 1, which is axis `axis` of y.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .view = unsqueeze, .vjp = back_to_shape,
-  CVL_OPTIONS(cvl_axis_options, CVL_AXIS(cvl_axis_options, axis, CVL_REQUIRED, "where the new axis goes")),
+  CVL_OPTIONS(cvl_axis_options,
+    CVL_AXIS(cvl_axis_options, axis, CVL_REQUIRED, "where the new axis goes")),
   CVL_SAMPLES("unsqueeze(randn{2, 3}, 2)", "unsqueeze(randn{2}, -1)"),
   CVL_REJECTS({"unsqueeze(randn{2}, 3)", "axis 3 is out of range: the result has 2 axes"}));
 

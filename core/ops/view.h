@@ -24,7 +24,8 @@ cvl_tensor *cvl_reshape(cvl_scope *s, cvl_tensor *x, const cvl_shape *shape);
 cvl_tensor *cvl_expand(cvl_scope *s, cvl_tensor *x, const cvl_shape *shape);
 cvl_tensor *cvl_transpose(cvl_scope *s, cvl_tensor *x, int64_t a,
                           int64_t b); /* axes from 0, or negative from the end */
-/* Puts a result over axes[axis] == true back to `shape`: the axes return with size 1, then they are expanded. */
+/* Puts a result over axes[axis] == true back to `shape`: the axes return with size 1, then they are
+** expanded. */
 cvl_tensor *cvl_unreduce(cvl_scope *s, cvl_tensor *y, const bool axes[CVL_MAX_DIM],
                          const cvl_shape *shape);
 

@@ -62,7 +62,8 @@ static cvl_tensor *choose_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cv
 
 CVL_OP(choose,
   .doc = "choose(cond, a, b) -> y\nwhere for cond of type bool and a and b of one type.",
-  .n_in = 3, .internal = true, .strided = true, .broadcasts = true, .key = 1, .drops = ~CVL_DROP_X0, .shape = shape,
+  .n_in = 3, .internal = true, .strided = true, .broadcasts = true, .key = 1, .drops = ~CVL_DROP_X0,
+  .shape = shape,
   .vjp = choose_vjp,
   CVL_SAMPLES("choose(gt(randn{2, 3}, 0), randn{2, 3}, randn{3})"));
 
@@ -72,12 +73,14 @@ static cvl_tensor *where(cvl_scope *s, const cvl_args *a) {
 
 CVL_OP(where,
   .doc = "where(cond, a, b) -> y\n"
-         "a where cond is true (not 0), b elsewhere; all three are broadcast, a and b brought to their common type. No "
-         "gradient for cond.",
+         "a where cond is true (not 0), b elsewhere; all three are broadcast, a and b brought to "
+         "their common type. No gradient for cond.",
   .n_in = 3, .promotes = true, .unpromoted = 1, .key = 1, .strided = true, .compose = where,
-  CVL_SAMPLES("where(gt(randn{2, 3}, 0), randn{2, 3}, randn{2, 3})", "where(gt(randn{2, 1}, 0), randn{3}, randn{2, 3})",
+  CVL_SAMPLES("where(gt(randn{2, 3}, 0), randn{2, 3}, randn{2, 3})",
+              "where(gt(randn{2, 1}, 0), randn{3}, randn{2, 3})",
               "where(gt(randn{3, 2}, 0):transpose(1, 2), randn{2, 3}, 0)"),
-  CVL_REJECTS({"where(gt(randn{2, 3}, 0), randn{2, 4}, 0)", "do not broadcast: axis 2 has 3 and 4"}));
+  CVL_REJECTS({"where(gt(randn{2, 3}, 0), randn{2, 4}, 0)",
+              "do not broadcast: axis 2 has 3 and 4"}));
 
 static cvl_tensor *masked_fill(cvl_scope *s, const cvl_args *a) {
   const fill_options *o = a->options;
@@ -89,10 +92,14 @@ static cvl_tensor *masked_fill(cvl_scope *s, const cvl_args *a) {
 }
 
 CVL_OP(masked_fill,
-  .doc = "masked_fill(x, mask, value) -> y\nvalue where mask is true (not 0), x elsewhere; the mask is broadcast with x.",
+  .doc = "masked_fill(x, mask, value) -> y\n"
+         "value where mask is true (not 0), x elsewhere; the mask is broadcast with x.",
   .n_in = 2, .strided = true, .compose = masked_fill,
-  CVL_OPTIONS(fill_options, CVL_NUMBER(fill_options, value, 0, CVL_REQUIRED, "what is put where the mask is true")),
-  CVL_SAMPLES("masked_fill(randn{2, 3}, gt(randn{2, 3}, 0), -1)", "masked_fill(randn{3, 2}:transpose(1, 2), gt(randn{3}, 0), 2)"),
-  CVL_REJECTS({"masked_fill(randn{2, 3}, gt(randn{2}, 0), 1)", "do not broadcast: axis 2 has 3 and 2"},
+  CVL_OPTIONS(fill_options,
+    CVL_NUMBER(fill_options, value, 0, CVL_REQUIRED, "what is put where the mask is true")),
+  CVL_SAMPLES("masked_fill(randn{2, 3}, gt(randn{2, 3}, 0), -1)",
+              "masked_fill(randn{3, 2}:transpose(1, 2), gt(randn{3}, 0), 2)"),
+  CVL_REJECTS({"masked_fill(randn{2, 3}, gt(randn{2}, 0), 1)",
+              "do not broadcast: axis 2 has 3 and 2"},
               {"masked_fill(randn{2}, gt(randn{2}, 0))", "option 'value' is missing"}));
 #endif

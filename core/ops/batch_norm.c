@@ -9,8 +9,8 @@
 **
 ** Memory passes. Forward: x once for the statistics, x (and residual) once for y. Backward: gy, y, x once for the two sums
 ** over the batch, once more for gx; the residual's gradient, gy where y > 0, is written on the first way and read on the
-** second. Statistics: a block of rows that fits the cache is summed twice, for its mean and for the squares of what
-** is left, and blocks are merged in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
+** second. Statistics: blocks of rows are summed, measured from the mean so far,
+** and merged in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
 */
 #include "ops/batch_norm.h"
 
@@ -41,7 +41,7 @@ typedef struct {
   const real *mean, *factor; /* {C}: y = (x - mean) factor + shift, */
   const real *shift, *slope; /* {C}: or gx = factor (g - shift - (x - mean) slope) */
   double *sums;              /* {chunks, 2, C} */
-  real *scratch;             /* {chunks, 2, C} */
+  real *scratch;             /* {chunks, 3, C} */
   bool relu;
 } job;
 
@@ -62,11 +62,11 @@ static int64_t last_row(const job *j, int64_t chunk) {
 
 /* The buffers for sums of two kinds per channel and chunk. */
 static int begin_sums(job *j, cvl_err *e) {
-  size_t count = (size_t)(j->chunks * 2 * j->C);
-  j->sums = cvl_alloc_array(count, sizeof *j->sums);
-  j->scratch = cvl_alloc_array(count, sizeof *j->scratch);
+  size_t count = (size_t)(j->chunks * j->C);
+  j->sums = cvl_alloc_array(2 * count, sizeof *j->sums);
+  j->scratch = cvl_alloc_array(3 * count, sizeof *j->scratch);
   if (j->sums != NULL && j->scratch != NULL) return 0;
-  return cvl_fail_memory(e, (long long)(count * (sizeof *j->sums + sizeof *j->scratch)));
+  return cvl_fail_memory(e, (long long)(count * (2 * sizeof *j->sums + 3 * sizeof *j->scratch)));
 }
 
 static void end_sums(job *j) {
@@ -86,68 +86,73 @@ static void merge(int64_t C, int64_t before, double *restrict mean, double *rest
   }
 }
 
-/* The same with a block's sums in `real`: `sum` of x, and squares about the rounded mean sum / n. */
+/* The same with a block's sums of x - m and of its square. */
 static void merge_block(int64_t C, int64_t before, double *restrict mean, double *restrict m2,
-                        int64_t n, const real *restrict block_mean, const real *restrict squares) {
-  double all = (double)(before + n), part = (double)n / all,
-         both = (double)before * (double)n / all;
+                        int64_t n, const real *restrict m, const real *restrict sum,
+                        const real *restrict squares) {
+  double all = (double)(before + n), part = (double)n / all;
+  double both = (double)before * (double)n / all, each = 1 / (double)n;
   for (int64_t c = 0; c < C; c++) {
-    double d = (double)block_mean[c] - mean[c];
+    double rest = (double)sum[c] * each, d = (double)m[c] + rest - mean[c];
     mean[c] += d * part;
-    m2[c] += (double)squares[c] + d * d * both;
+    m2[c] += (double)squares[c] - rest * rest * (double)n + d * d * both;
   }
 }
 
 static void block_mean(const real *x, int64_t n, int64_t C, real *restrict m) {
   real scale = (real)1 / (real)n;
-  int64_t r = 0;
   memset(m, 0, (size_t)C * sizeof *m);
-  for (; r + 4 <= n; r += 4) {
-    const real *restrict p = x + r * C, *restrict q = p + C, *restrict s = q + C,
-                         *restrict t = s + C;
-    for (int64_t c = 0; c < C; c++) m[c] += (p[c] + q[c]) + (s[c] + t[c]);
-  }
-  for (; r < n; r++) {
+  for (int64_t r = 0; r < n; r++) {
     const real *restrict p = x + r * C;
     for (int64_t c = 0; c < C; c++) m[c] += p[c];
   }
   for (int64_t c = 0; c < C; c++) m[c] *= scale;
 }
 
-/* s = the sum of (x - m)^2. That m is rounded adds only the square of its error. */
-static void block_squares(const real *x, int64_t n, int64_t C, const real *restrict m,
-                          real *restrict s) {
+static void block_moments(const real *x, int64_t n, int64_t C, const real *restrict m,
+                          real *restrict sum, real *restrict squares) {
   int64_t r = 0;
-  memset(s, 0, (size_t)C * sizeof *s);
-  for (; r + 4 <= n; r += 4) {
-    const real *restrict p = x + r * C, *restrict q = p + C, *restrict u = q + C,
-                         *restrict t = u + C;
+  memset(sum, 0, (size_t)C * sizeof *sum);
+  memset(squares, 0, (size_t)C * sizeof *squares);
+  for (; r + 4 <= n; r += 4) { /* four rows for each load and store of the sums */
+    const real *restrict p = x + r * C, *restrict q = p + C, *restrict u = q + C;
+    const real *restrict v = u + C;
     for (int64_t c = 0; c < C; c++) {
-      real a = p[c] - m[c], b = q[c] - m[c], d = u[c] - m[c], f = t[c] - m[c];
-      s[c] += (a * a + b * b) + (d * d + f * f);
+      real a = p[c] - m[c], b = q[c] - m[c], d = u[c] - m[c], f = v[c] - m[c];
+      sum[c] += (a + b) + (d + f);
+      squares[c] += (a * a + b * b) + (d * d + f * f);
     }
   }
   for (; r < n; r++) {
     const real *restrict p = x + r * C;
-    for (int64_t c = 0; c < C; c++) s[c] += (p[c] - m[c]) * (p[c] - m[c]);
+    for (int64_t c = 0; c < C; c++) {
+      real a = p[c] - m[c];
+      sum[c] += a;
+      squares[c] += a * a;
+    }
   }
 }
 
+static int64_t block_rows(int64_t C) {
+  int64_t n = BLOCK_ELEMENTS / C;
+  return n < LEAST_BLOCK_ROWS ? LEAST_BLOCK_ROWS : n > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : n;
+}
+
+/* x is measured from the mean so far: its squares are of the size of the variance, whatever the mean is. */
 static void moments_of_chunk(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t C = j->C, first = chunk * j->chunk_rows, last = last_row(j, chunk),
-          block = BLOCK_ELEMENTS / C;
-  double *mean = j->sums + chunk * 2 * C, *m2 = mean + C;
-  real *m = j->scratch + chunk * 2 * C, *s = m + C;
+  int64_t C = j->C, first = chunk * j->chunk_rows, last = last_row(j, chunk), block = block_rows(C);
+  double *restrict mean = j->sums + chunk * 2 * C, *restrict m2 = mean + C;
+  real *restrict m = j->scratch + chunk * 3 * C, *restrict sum = m + C, *restrict squares = sum + C;
   (void)worker;
-  block = block < LEAST_BLOCK_ROWS  ? LEAST_BLOCK_ROWS
-          : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS
-                                    : block;
   for (int64_t r = first; r < last; r += block) {
     int64_t n = last - r < block ? last - r : block;
-    block_mean(j->x + r * C, n, C, m);
-    block_squares(j->x + r * C, n, C, m, s);
-    merge_block(C, r - first, mean, m2, n, m, s);
+    if (r == first)
+      block_mean(j->x + r * C, n, C, m);
+    else
+      for (int64_t c = 0; c < C; c++) m[c] = (real)mean[c];
+    block_moments(j->x + r * C, n, C, m, sum, squares);
+    merge_block(C, r - first, mean, m2, n, m, sum, squares);
   }
 }
 
@@ -244,47 +249,59 @@ done:
 **   grunning_mean = - scale rstd sum g, grunning_var = - scale rstd^3 sum g (x - mean) / 2 outside of training, else 0
 ** The first pass sums g and g (x - mean), blocks of rows in `real` and then double.
 */
+
+/* Rows [first, last); relu and store are constants where this is called, so that each pair has a loop of its own. */
+static inline __attribute__((always_inline)) void block_sums(const job *j, int64_t first,
+                                                             int64_t last, real *restrict s,
+                                                             real *restrict d, bool relu,
+                                                             bool store) {
+  const real *restrict mean = j->mean;
+  const int64_t C = j->C;
+  int64_t r = first;
+  memset(s, 0, (size_t)C * sizeof *s);
+  memset(d, 0, (size_t)C * sizeof *d);
+  for (; r + 2 <= last; r += 2) { /* two rows for each load and store of the sums */
+    const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
+    const real *restrict y = relu ? j->y + r * C : x;
+    real *restrict masked = store ? j->masked + r * C : NULL;
+    for (int64_t c = 0; c < C; c++) {
+      real u = gy[c], v = gy[C + c];
+      if (relu) u = y[c] > 0 ? u : 0;
+      if (relu) v = y[C + c] > 0 ? v : 0;
+      if (store) masked[c] = u;
+      if (store) masked[C + c] = v;
+      s[c] += u + v;
+      d[c] += u * (x[c] - mean[c]) + v * (x[C + c] - mean[c]);
+    }
+  }
+  for (; r < last; r++) {
+    const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
+    const real *restrict y = relu ? j->y + r * C : x;
+    real *restrict masked = store ? j->masked + r * C : NULL;
+    for (int64_t c = 0; c < C; c++) {
+      real u = gy[c];
+      if (relu) u = y[c] > 0 ? u : 0;
+      if (store) masked[c] = u;
+      s[c] += u;
+      d[c] += u * (x[c] - mean[c]);
+    }
+  }
+}
+
 static void sums_of_chunk(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t C = j->C, first = chunk * j->chunk_rows, last = last_row(j, chunk),
-          block = BLOCK_ELEMENTS / C;
+  int64_t C = j->C, last = last_row(j, chunk), block = block_rows(C);
   double *restrict sum = j->sums + chunk * 2 * C, *restrict dot = sum + C;
-  real *restrict s = j->scratch + chunk * 2 * C, *restrict d = s + C;
-  const real *restrict mean = j->mean;
+  real *restrict s = j->scratch + chunk * 3 * C, *restrict d = s + C;
   (void)worker;
-  block = block < LEAST_BLOCK_ROWS  ? LEAST_BLOCK_ROWS
-          : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS
-                                    : block;
-  for (int64_t b = first; b < last; b += block) {
-    int64_t end = last - b < block ? last : b + block;
-    memset(s, 0, (size_t)C * sizeof *s);
-    memset(d, 0, (size_t)C * sizeof *d);
-    for (int64_t r = b; r < end; r++) {
-      const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
-      if (j->relu) {
-        const real *restrict y = j->y + r * C;
-        if (j->masked != NULL) {
-          real *restrict masked = j->masked + r * C;
-          for (int64_t c = 0; c < C; c++) {
-            real v = gy[c], g = y[c] > 0 ? v : 0;
-            masked[c] = g;
-            s[c] += g;
-            d[c] += g * (x[c] - mean[c]);
-          }
-        } else {
-          for (int64_t c = 0; c < C; c++) {
-            real v = gy[c], g = y[c] > 0 ? v : 0;
-            s[c] += g;
-            d[c] += g * (x[c] - mean[c]);
-          }
-        }
-      } else {
-        for (int64_t c = 0; c < C; c++) {
-          s[c] += gy[c];
-          d[c] += gy[c] * (x[c] - mean[c]);
-        }
-      }
-    }
+  for (int64_t r = chunk * j->chunk_rows; r < last; r += block) {
+    int64_t end = last - r < block ? last : r + block;
+    if (!j->relu)
+      block_sums(j, r, end, s, d, false, false);
+    else if (j->masked == NULL)
+      block_sums(j, r, end, s, d, true, false);
+    else
+      block_sums(j, r, end, s, d, true, true);
     for (int64_t c = 0; c < C; c++) {
       sum[c] += (double)s[c];
       dot[c] += (double)d[c];

@@ -1,0 +1,149 @@
+-- batch_norm: against a plain computation in Lua, its running statistics, its accuracy.
+
+local convlua = require "convlua"
+local core = require "convlua.core"
+local grad = core.autograd.grad
+
+local rows, channels = 40, 3
+local x, scale, offset, residual
+
+local function leaf(t)
+  t = t:detach():clone()
+  t.requires_grad = true
+  return t
+end
+
+local function random(...) return convlua.randn({ ... }):cast "float64" end
+
+-- Mean and biased variance of each column.
+local function statistics(X)
+  local mean, var = {}, {}
+  for c = 1, #X[1] do
+    local sum, squares = 0, 0
+    for r = 1, #X do sum = sum + X[r][c] end
+    mean[c] = sum / #X
+    for r = 1, #X do squares = squares + (X[r][c] - mean[c]) ^ 2 end
+    var[c] = squares / #X
+  end
+  return mean, var
+end
+
+local function plain(X, mean, var, o)
+  local S, O, R, Y = scale:to_table(), offset:to_table(), o.residual, {}
+  for r = 1, #X do
+    Y[r] = {}
+    for c = 1, #X[1] do
+      local y = (X[r][c] - mean[c]) / math.sqrt(var[c] + o.epsilon) * S[c] + O[c]
+      if R then y = y + R[r][c] end
+      Y[r][c] = o.relu and math.max(y, 0) or y
+    end
+  end
+  return Y
+end
+
+local function running() return random(channels), random(channels) * 0 + 2 end
+
+describe("batch_norm", function()
+  before_each(function()
+    convlua.manual_seed(9)
+    x, residual = random(rows, channels) * 3 + 1, random(rows, channels)
+    scale, offset = random(channels), random(channels)
+  end)
+
+  for _, relu in ipairs { false, true } do
+    for _, add in ipairs { false, true } do
+      local options = { training = true, epsilon = 1e-5,
+        activation = relu and "relu" or "identity" }
+      local title = (relu and "with relu" or "plain") .. (add and " and a residual" or "")
+
+      it("normalises by the batch in training, " .. title, function()
+        local mean, var = running()
+        local y = convlua.batch_norm(x, scale, offset, mean, var, add and residual or nil, options)
+        local m, v = statistics(x:to_table())
+        local expected = plain(x:to_table(), m, v, { epsilon = 1e-5, relu = relu,
+          residual = add and residual:to_table() })
+        assert.close(expected, y, 1e-12)
+      end)
+
+      it("has the gradients of the same thing written with ops, " .. title, function()
+        local inputs = { leaf(x), leaf(scale), leaf(offset), add and leaf(residual) or nil }
+        local weights = random(rows, channels)
+        local function gradients(f)
+          return grad((f(table.unpack(inputs)) * weights):sum(), inputs)
+        end
+        local fused = gradients(function(a, s, o, r)
+          local mean, var = running()
+          return convlua.batch_norm(a, s, o, mean, var, r, options)
+        end)
+        local written = gradients(function(a, s, o, r)
+          local centred = a - a:mean(1, true)
+          local y = centred / ((centred * centred):mean(1, true) + 1e-5):sqrt() * s + o
+          if r then y = y + r end
+          return relu and y:relu() or y
+        end)
+        for i = 1, #inputs do assert.close(written[i], fused[i], 1e-10) end
+      end)
+    end
+  end
+
+  it("follows the batch with running = momentum*running + (1 - momentum)*batch, biased", function()
+    local mean, var = running()
+    local former = mean:to_table()
+    convlua.batch_norm(x, scale, offset, mean, var, nil, { training = true, momentum = 0.9 })
+    local m, v = statistics(x:to_table())
+    for c = 1, channels do
+      m[c], v[c] = 0.9 * former[c] + 0.1 * m[c], 0.9 * 2 + 0.1 * v[c]
+    end
+    assert.close(m, mean, 1e-12)
+    assert.close(v, var, 1e-12)
+  end)
+
+  it("uses the running statistics outside of training and leaves them alone", function()
+    local mean, var = running()
+    local m, v = mean:to_table(), var:to_table()
+    local y = convlua.batch_norm(x, scale, offset, mean, var, nil, { epsilon = 1e-3 })
+    assert.close(plain(x:to_table(), m, v, { epsilon = 1e-3 }), y, 1e-12)
+    assert.same(m, mean:to_table())
+    assert.same(v, var:to_table())
+  end)
+
+  it("loses no digits to a large mean", function()
+    local values = random(4096, 2)
+    local large = (values + 10000):cast "float32"
+    local exact = large:cast "float64"
+    local function norm(t)
+      local one, none = convlua.ones({ 2 }):cast(t.dtype), convlua.zeros({ 2 }):cast(t.dtype)
+      return convlua.batch_norm(t, one, none, none:clone(), one:clone(), nil,
+        { training = true, epsilon = 0 })
+    end
+    assert.close(norm(exact), norm(large):cast "float64", 2e-3)
+    local _, v = statistics(exact:to_table())
+    local mean, var = convlua.zeros { 2 }, convlua.zeros { 2 }
+    local one = convlua.ones { 2 }
+    convlua.batch_norm(large, one, one, mean, var, nil, { training = true, momentum = 0 })
+    assert.close(v, var, 1e-5)
+  end)
+
+  it("takes any number of axes, the last being the channels", function()
+    local function norm(t)
+      local mean, var = running()
+      return convlua.batch_norm(t, scale, offset, mean, var, nil, { training = true })
+    end
+    local flat = norm(x):to_table()
+    assert.same(flat, norm(x:reshape { 2, 4, 5, channels }):reshape { rows, channels }:to_table())
+  end)
+
+  it("gives the same bits for any number of threads", function()
+    local before, bytes = core.threads(), {}
+    local wide, g = convlua.randn { 4, 20, 20, 64 }, convlua.ones { 64 }
+    for i, n in ipairs { 1, 2, 4 } do
+      core.threads(n)
+      local a, mean, var = leaf(wide), convlua.zeros { 64 }, convlua.ones { 64 }
+      local y = convlua.batch_norm(a, g, g, mean, var, nil, { training = true })
+      bytes[i] = y:to_bytes() .. grad((y * y * y):sum(), { a })[1]:to_bytes() .. mean:to_bytes()
+    end
+    core.threads(before)
+    assert.equal(bytes[1], bytes[2])
+    assert.equal(bytes[1], bytes[3])
+  end)
+end)

@@ -1,0 +1,235 @@
+-- Convolution: against the definition in plain Lua, the float32 engine against the float64
+-- reference, sizes, padding, properties.
+
+local convlua = require "convlua"
+local core = require "convlua.core"
+local grad = core.autograd.grad
+
+-- Whole numbers from -2 to 2: sums of their products are exact in float32.
+local function whole(...)
+  return convlua.randint(-2, 2, { ... }):cast "float32"
+end
+
+local function leaf(x)
+  x = x:detach():clone()
+  x.requires_grad = true
+  return x
+end
+
+local function flat(x) return x:detach():reshape(-1):to_table() end
+
+-- The largest difference of two tensors, relative to the largest element of the second.
+local function distance(a, b)
+  local most, largest = 0, 1
+  local x, y = flat(a), flat(b)
+  assert.equal(#x, #y)
+  for i = 1, #x do
+    most, largest = math.max(most, math.abs(x[i] - y[i])), math.max(largest, math.abs(y[i]))
+  end
+  return most / largest
+end
+
+-- y and its gradients in x and w, weighted by whole numbers.
+local function all_passes(name, x, w, options, weights)
+  x, w = leaf(x), leaf(w)
+  local y = convlua[name](x, w, nil, options)
+  local gx, gw = table.unpack(grad((y * weights):sum(), { x, w }))
+  return { y, gx, gw }
+end
+
+describe("conv2d", function()
+  before_each(function() convlua.manual_seed(11) end)
+
+  it("is the sum over taps and channels that its doc says", function()
+    local x, w, b = whole(2, 5, 6, 2), whole(3, 2, 2, 3), whole(3)
+    local y = convlua.conv2d(x, w, b, { strides = { 2, 1 }, padding = { { 1, 0 }, { 0, 2 } },
+      dilations = { 1, 2 } })
+    assert.same({ 2, 2, 6, 3 }, y.shape)
+    local X, W, B, Y = x:to_table(), w:to_table(), b:to_table(), y:to_table()
+    for n = 1, 2 do for p = 1, 2 do for q = 1, 6 do for k = 1, 3 do
+      local sum = B[k]
+      for r = 1, 3 do for s = 1, 2 do for c = 1, 2 do
+        local row = X[n][2 * (p - 1) + r - 1]
+        local pixel = row and row[(q - 1) + 2 * (s - 1) + 1]
+        if pixel then sum = sum + pixel[c] * W[r][s][c][k] end
+      end end end
+      assert.equal(sum, Y[n][p][q][k])
+    end end end end
+  end)
+
+  it("does not flip the filter", function()
+    local x = convlua.tensor { 1, 2, 3, 4 }:reshape { 1, 4, 1 }
+    local y = convlua.conv1d(x, convlua.tensor { 1, 10 }:reshape { 2, 1, 1 })
+    assert.same({ 21, 32, 43 }, flat(y))
+  end)
+end)
+
+-- name, shape of x, shape of w, options
+local cases = {
+  { "conv1d", { 2, 40, 3 }, { 5, 3, 7 }, { strides = 2, padding = "same" } },
+  { "conv1d", { 3, 33, 8 }, { 2, 4, 6 }, { dilations = 4, groups = 2 } },
+  { "conv2d", { 2, 9, 11, 3 }, { 7, 7, 3, 16 }, { strides = 2, padding = "same" } },
+  { "conv2d", { 1, 8, 8, 16 }, { 1, 1, 16, 32 }, {} },
+  { "conv2d", { 2, 7, 7, 20 }, { 1, 1, 20, 12 }, { strides = 2 } },
+  { "conv2d", { 2, 10, 9, 12 }, { 2, 5, 3, 8 }, { groups = 4, padding = 2, strides = { 1, 2 } } },
+  { "conv2d", { 2, 9, 9, 24 }, { 3, 3, 1, 24 }, { groups = 24, padding = 1 } },
+  { "conv2d", { 1, 9, 9, 6 }, { 3, 3, 1, 12 }, { groups = 6, strides = 2, padding = "same" } },
+  { "conv2d", { 1, 12, 12, 4 }, { 4, 4, 4, 70 }, { padding = { { 0, 3 }, { 2, 0 } } } },
+  { "conv2d", { 1, 13, 5, 33 }, { 5, 1, 33, 17 }, { dilations = { 3, 1 }, padding = "valid" } },
+  { "conv2d", { 0, 4, 4, 3 }, { 3, 3, 3, 2 }, {} },
+  { "conv3d", { 1, 4, 5, 6, 3 }, { 2, 2, 2, 3, 5 }, { padding = "same", strides = { 1, 2, 2 } } },
+}
+
+-- These may take Winograd's algorithm, whose points are fractions: rounded, not exact.
+local rounded = {
+  { "conv2d", { 2, 16, 16, 64 }, { 3, 3, 64, 64 }, { padding = "same" } },
+  { "conv2d", { 1, 9, 7, 40 }, { 3, 3, 40, 24 }, { padding = 1 } },
+  { "conv2d", { 2, 15, 16, 32 }, { 3, 3, 32, 48 }, { padding = "same", strides = 2 } },
+  { "conv2d", { 3, 4, 4, 64 }, { 3, 3, 64, 128 }, { padding = 1, strides = 2 } },
+}
+
+local function title(case)
+  local x, w = table.concat(case[2], ", "), table.concat(case[3], ", ")
+  return ("%s x {%s} w {%s}"):format(case[1], x, w)
+end
+
+local function compare(case, tolerance)
+  convlua.manual_seed(5)
+  local name, options = case[1], case[4]
+  local x, w = whole(table.unpack(case[2])), whole(table.unpack(case[3]))
+  local shape = convlua[name](x, w, nil, options).shape
+  local weights = whole(table.unpack(shape))
+  local engine = all_passes(name, x, w, options, weights)
+  local exact = all_passes(name, x:cast "float64", w:cast "float64", options,
+    weights:cast "float64")
+  for i, what in ipairs { "y", "the gradient in x", "the gradient in w" } do
+    local apart = distance(engine[i], exact[i])
+    assert(apart <= tolerance, ("%s is %g apart"):format(what, apart))
+  end
+end
+
+describe("the float32 engine", function()
+  for _, case in ipairs(cases) do
+    it("gives the reference's numbers exactly: " .. title(case), function() compare(case, 0) end)
+  end
+  for _, case in ipairs(rounded) do
+    it("gives the reference's numbers to rounding: " .. title(case), function()
+      compare(case, 5e-6)
+    end)
+  end
+end)
+
+describe("padding", function()
+  before_each(function() convlua.manual_seed(2) end)
+
+  local x, w
+  before_each(function() x, w = whole(1, 32, 32, 3), whole(7, 7, 3, 4) end)
+
+  local function conv(padding, strides)
+    return convlua.conv2d(x, w, nil, { padding = padding, strides = strides or 1 })
+  end
+
+  it("\"same\" puts the odd pixel at the end: 7x7, stride 2, 32 pixels pads 2 and 3", function()
+    local y = conv("same", 2)
+    assert.same({ 1, 16, 16, 4 }, y.shape)
+    assert.same(flat(conv({ { 2, 3 }, { 2, 3 } }, 2)), flat(y))
+  end)
+
+  it("3 is the symmetric padding, another result of the same size", function()
+    assert.same({ 1, 16, 16, 4 }, conv(3, 2).shape)
+    assert.not_same(flat(conv("same", 2)), flat(conv(3, 2)))
+  end)
+
+  it("may be a number for all, one for each axis, or one for each side", function()
+    assert.same(flat(conv(2)), flat(conv { 2, 2 }))
+    assert.same(flat(conv { 1, 2 }), flat(conv { { 1, 1 }, { 2, 2 } }))
+    assert.same({ 1, 28, 30, 4 }, conv({ { 0, 2 }, { 3, 1 } }).shape)
+  end)
+
+  it("\"valid\" is none", function()
+    assert.same(flat(conv(0)), flat(conv "valid"))
+  end)
+
+  it("\"same\" keeps the size with stride 1 for even filters, too", function()
+    local y = convlua.conv2d(x, whole(4, 2, 3, 1), nil, { padding = "same", dilations = 3 })
+    assert.same({ 1, 32, 32, 1 }, y.shape)
+  end)
+end)
+
+describe("sizes", function()
+  local function length(size, filter, options)
+    local x, w = convlua.zeros { 1, size, 1 }, convlua.zeros { filter, 1, 1 }
+    return convlua.conv1d(x, w, nil, options):size(2)
+  end
+
+  it("of a convolution are floor((i + 2p - (d(f - 1) + 1))/s) + 1", function()
+    assert.equal(4096, length(16384, 16, { strides = 4, padding = 6 }))
+    assert.equal(24, length(28, 5))
+    assert.equal(512, length(1024, 4, { strides = 2, padding = 1 }))
+  end)
+
+  it("take each axis by its own filter, stride, padding and dilation", function()
+    local y = convlua.conv2d(convlua.zeros { 1, 20, 30, 1 }, convlua.zeros { 3, 5, 1, 1 }, nil,
+      { strides = { 2, 3 }, padding = { 1, 2 }, dilations = { 2, 1 } })
+    assert.same({ 1, 9, 10, 1 }, y.shape)
+  end)
+
+  it("of a transposed convolution are s(i - 1) + d(f - 1) + 1 - 2p + output_padding", function()
+    local function transposed(size, filter, options)
+      return convlua.transposed_conv1d(convlua.zeros { 1, size, 1 },
+        convlua.zeros { filter, 1, 1 }, nil, options):size(2)
+    end
+    assert.equal(1024, transposed(512, 4, { strides = 2, padding = 1 }))
+    assert.equal(256, transposed(128, 6, { strides = 2, padding = 2 }))
+    assert.equal(258, transposed(128, 6, { strides = 2, padding = 1 })) -- and not 256
+    assert.equal(12, transposed(4, 4, { strides = 3, padding = "same" }))
+    assert.equal(12, transposed(4, 2, { strides = 3, padding = "same" }))
+    assert.equal(13, transposed(4, 3, { strides = 3, output_padding = 1 }))
+  end)
+
+  it("that come out below 1 are refused with the formula", function()
+    assert.raises_like(function() length(3, 5) end,
+      "floor((3 + 0 + 0 - (1*(5 - 1) + 1))/1) + 1 < 1")
+  end)
+end)
+
+describe("transposed_conv2d", function()
+  it("is the adjoint of conv2d: <conv(x), y> = <x, transposed(y)>", function()
+    convlua.manual_seed(4)
+    for _, options in ipairs { { strides = 2, padding = 1 }, { strides = { 1, 2 }, dilations = 2 },
+      { strides = 7, padding = { { 0, 1 }, { 1, 0 } } } } do
+      local x, w = whole(2, 9, 9, 3), whole(3, 3, 3, 5)
+      local y = convlua.conv2d(x, w, nil, options)
+      local other = whole(table.unpack(y.shape))
+      -- conv's filter {r, s, in, out} is the transposed one's {r, s, out, in}
+      local back = convlua.transposed_conv2d(other, w, nil, options)
+      assert.same(x.shape, back.shape)
+      assert.equal((y * other):sum():item(), (x * back):sum():item())
+    end
+  end)
+
+  it("adds its bias", function()
+    local y = convlua.transposed_conv2d(convlua.zeros { 1, 2, 2, 1 }, convlua.zeros { 2, 2, 3, 1 },
+      convlua.tensor { 1, 2, 3 })
+    assert.same({ 1, 2, 3 }, y:to_table()[1][2][3])
+  end)
+end)
+
+describe("convolution", function()
+  it("gives the same bits for any number of threads", function()
+    local before = core.threads()
+    convlua.manual_seed(3)
+    local x, w = convlua.randn { 4, 16, 16, 32 }, convlua.randn { 3, 3, 32, 64 }
+    local bytes = {}
+    for i, n in ipairs { 1, 2, 4 } do
+      core.threads(n)
+      local a, b = leaf(x), leaf(w)
+      local y = convlua.conv2d(a, b, nil, { padding = "same" })
+      local g = grad((y * y):sum(), { a, b })
+      bytes[i] = y:to_bytes() .. g[1]:to_bytes() .. g[2]:to_bytes()
+    end
+    core.threads(before)
+    assert.equal(bytes[1], bytes[2])
+    assert.equal(bytes[1], bytes[3])
+  end)
+end)

@@ -123,10 +123,12 @@ local function training_step(model)
   end
 end
 
+local folder = arg[0]:match "^(.*)/[^/]*$" or "."
+
 local function in_torch(part, stem, layout)
   local command = ("env -u OPENBLAS_NUM_THREADS -u OPENBLAS_CORETYPE MALLOC_MMAP_MAX_=0 "
-    .. "MALLOC_TRIM_THRESHOLD_=-1 %s scripts/bench_torch.py %s %s %d %d %s %g 2>/dev/null"):format(
-    o.python, part, stem, o.batch_size, convlua.threads(), layout, o.seconds)
+    .. "MALLOC_TRIM_THRESHOLD_=-1 %s '%s/bench_torch.py' %s %s %d %d %s %g 2>/dev/null"):format(
+    o.python, folder, part, stem, o.batch_size, convlua.threads(), layout, o.seconds)
   local pipe = assert(io.popen(command))
   local text = pipe:read "a"
   pipe:close()

@@ -81,9 +81,12 @@ static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
     return cvl_fail(e, CVL_EDTYPE, op->key + 1, "float32 or float64 expected, got %s",
                     cvl_dtype_name(x[op->key]->dtype));
   if (!op->strided && op->view == NULL && op->compose == NULL)
-    for (int i = 0; i < n_in; i++)
-      if (x[i] != NULL && !cvl_is_dense(x[i]) && convert(&x[i], &cvl_op_contiguous, NULL, e) != 0)
-        return -1;
+    for (int i = 0; i < n_in; i++) {
+      if (x[i] == NULL || cvl_is_dense(x[i])) continue;
+      if (op->in_place >> i & 1)
+        return cvl_fail(e, CVL_EARG, i + 1, "a tensor that is changed in place must be dense");
+      if (convert(&x[i], &cvl_op_contiguous, NULL, e) != 0) return -1;
+    }
   return 0;
 }
 

@@ -243,6 +243,8 @@ static int set_field(lua_State *L) {
   cvl_tensor *x, **copy;
   cvl_err e = {0};
   bool grad;
+  if (slot == NULL && strcmp(name, "training") == 0)
+    return luaL_error(L, "%s: training is set by train() and eval()", l->type->name);
   if (slot == NULL)
     return luaL_error(L, "%s: there is no parameter or buffer '%s'", l->type->name, name);
   copy = cvl_box(L);

@@ -484,7 +484,7 @@ CVL_OP(batch_norm,
          "the running ones become momentum*running + (1 - momentum)*batch, in place. Ioffe & Szegedy 2015, "
          "arXiv:1502.03167, alg. 1; momentum as in TensorFlow.",
   .n_in = INPUTS, .n_optional = 1, .floating = true,
-  .drops = 1 << OFFSET | 1 << RESIDUAL,
+  .drops = 1 << OFFSET | 1 << RESIDUAL, .in_place = 1 << RUNNING_MEAN | 1 << RUNNING_VAR,
   CVL_OPTIONS(O, CVL_NUMBER(O, momentum, 0.99, CVL_NOT_NEGATIVE, "how much of the running statistics stays at each step"),
               CVL_NUMBER(O, epsilon, 1e-3, CVL_NOT_NEGATIVE, "added to the variance"),
               CVL_FLAG(O, training, 0, "use the batch's statistics and update the running ones"),
@@ -498,5 +498,6 @@ CVL_OP(batch_norm,
   CVL_REJECTS({"batch_norm(randn{4, 3}, randn{2}, randn{3}, randn{3}, rand{3})", "expected scale {3} for x {4, 3}, got {2}"},
               {"batch_norm(randn{4, 3}, randn{3}, randn{3}, randn{3}, rand{3}, randn{3})", "expected residual {4, 3} as x, got {3}"},
               {"batch_norm(randn{0, 3}, randn{3}, randn{3}, randn{3}, rand{3}, nil, {training = true})", "an empty batch {0, 3} has no mean"},
+              {"batch_norm(randn{4, 3}, randn{3}, randn{3}, randn{3, 2}:select(2, 1), rand{3})", "changed in place must be dense"},
               {"batch_norm(randn{4, 3}, randn{3}, randn{3}, randn{3}, rand{3}, nil, {momentum = 2})", "momentum must be between 0 and 1, got 2"}));
 #endif

@@ -175,7 +175,8 @@ struct cvl_op {
   bool internal;   /* not shown to users: a part of another op's gradient */
   bool positions;  /* y holds positions or labels: from 0 here, from 1 in Lua; bind/ converts */
   int position_in; /* bit i: so does in[i] */
-  int key;         /* the input whose type picks the kernel */
+  int in_place; /* bit i: forward changes in[i], which must be dense: a dense copy would be lost */
+  int key;      /* the input whose type picks the kernel */
   int drops;
   /* Shape and type of y; both start as those of in[key]. Touches no data. */
   int (*shape)(const cvl_args *a, cvl_meta *y, cvl_err *e);

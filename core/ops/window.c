@@ -96,6 +96,9 @@ static void pad_same(cvl_window *w, int i) {
 }
 
 static int too_large(const cvl_window *w, int i, const char *what, cvl_err *e) {
+  if (w->in[i] == 0)
+    return cvl_fail(e, CVL_ESHAPE, 0, "%s: the input has no elements along this axis",
+                    axis_name(w, i));
   return cvl_fail(e, CVL_ESHAPE, 0,
                   "%s: floor((%" PRId64 " + %" PRId64 " + %" PRId64 " - (%" PRId64 "*(%" PRId64
                   " - 1) + 1))/%" PRId64 ") + 1 < 1: the %s is larger than the padded input",

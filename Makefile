@@ -69,10 +69,10 @@ OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) 
 ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o))
 CORE_O   := $(CORE_C:core/%.c=$(BUILD)/%.o) $(OP_O) $(ISA_O)
 BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
-MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,$(wildcard core/main.c core/cli/*.c))
+MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,core/main.c $(wildcard core/cli/*.c))
 LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h $(GEN)/optim_list.h
 
-all: $(if $(MAIN_O),$(CONVLUA)) $(BUILD)/convlua.so
+all: $(CONVLUA) $(BUILD)/convlua.so
 
 $(CONVLUA): $(MAIN_O) $(BIND_O) $(BUILD)/libconvlua.a
 	@echo "  LD convlua"
@@ -182,7 +182,7 @@ sanitize:
 # What runs on several threads at once.
 tsan:
 	@$(MAKE) -s test BUILD=build-tsan SANITIZE=thread \
-	  SPEC="$(wildcard $(addprefix spec/,$(addsuffix _spec.lua,pool threads loader data)))"
+	  SPEC="$(wildcard $(addprefix spec/,$(addsuffix _spec.lua,threads loader data checkpoint)))"
 
 # Handing it on -------------------------------------------------------------------------------------
 

@@ -198,7 +198,7 @@ install: all $(BUILD)/convlua.pc
 	  $(DESTDIR)$(DEVDIR)/pkgconfig $(HEADERS:%=$(DESTDIR)$(INCDIR)/%)
 	install -m 755 -s $(CONVLUA) $(DESTDIR)$(BINDIR)/convlua
 	install -m 644 -s $(BUILD)/convlua.so $(DESTDIR)$(LIBDIR)/convlua.so
-	install -m 644 $(wildcard scripts/*.lua) $(DESTDIR)$(DATADIR)/scripts
+	install -m 644 $(wildcard scripts/*.lua scripts/*.py) $(DESTDIR)$(DATADIR)/scripts
 	install -m 644 $(BUILD)/libconvlua.a $(DESTDIR)$(DEVDIR)/libconvlua.a
 	install -m 644 $(BUILD)/convlua.pc $(DESTDIR)$(DEVDIR)/pkgconfig/convlua.pc
 	for d in $(HEADERS); do install -m 644 core/$$d/*.h $(DESTDIR)$(INCDIR)/$$d || exit 1; done

@@ -67,12 +67,13 @@ static cvl_tensor *repeated(cvl_scope *s, cvl_tensor *x, const cvl_shape *with_a
                             int64_t count, int joined) {
   cvl_shape wide = *with_axis, out = {0};
   wide.dim[axis] = count;
+  if ((x = cvl_expand(s, cvl_reshape(s, x, with_axis), &wide)) == NULL) return NULL; /* too large */
   for (int i = 0; i < wide.ndim; i++)
     if (i == joined + 1)
       out.dim[out.ndim - 1] *= wide.dim[i];
     else
       out.dim[out.ndim++] = wide.dim[i];
-  return cvl_reshape(s, cvl_expand(s, cvl_reshape(s, x, with_axis), &wide), &out);
+  return cvl_reshape(s, x, &out);
 }
 
 /* The shape of x with an axis of size 1 put before axis `axis`, or an error. */
@@ -144,5 +145,6 @@ CVL_OP(repeat_each,
   CVL_SAMPLES("repeat_each(randn{2, 3}, 2, 1)", "repeat_each(randn{2, 1}, 3, -1)",
               "repeat_each(randn{3, 2}:transpose(1, 2), 2, 1)"),
   CVL_REJECTS({"repeat_each(randn{2, 3}, 2, 3)", "axis 3 is out of range: the tensor has 2 axes"},
+              {"repeat_each(randn{2, 3}, 1 << 62, 1)", "larger than any memory"},
               {"repeat_each(randn{2, 3}, -1, 1)", "count must be 0 or more, got -1"}));
 #endif

@@ -54,7 +54,8 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
                       "shapes that differ on axis %d only expected, got %s and, as element %d, %s",
                       axis + 1, cvl_shape_text(first, t1), i + 1,
                       cvl_shape_text(&a->in[i]->shape, ti));
-    y->shape.dim[axis] += size;
+    if (__builtin_add_overflow(y->shape.dim[axis], size, &y->shape.dim[axis]))
+      return cvl_fail(e, CVL_ESHAPE, 1, "the result is larger than any memory");
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 rockspec_format = "3.0"
 package = "convlua"
 version = "scm-1"
-source = { url = "git+https://github.com/convlua/convlua.git" }
+source = { url = "git+file://." } -- built where it lies: luarocks --lua-version 5.4 make
 description = {
   summary = "A scriptable deep-learning framework: a C core, networks and training loops in Lua",
   detailed = [[

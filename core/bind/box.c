@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "device/cache.h"
+#include "kernels/scratch.h"
 
 typedef struct box box;
 struct box {
@@ -112,6 +113,7 @@ void cvl_collect_if_due(lua_State *L) {
 void cvl_collect_all(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   lua_gc(L, LUA_GCCOLLECT); /* what finalizers let go */
+  cvl_scratch_trim();
   cvl_cache_empty(cvl_cpu());
 }
 

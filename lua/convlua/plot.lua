@@ -132,7 +132,7 @@ local function draw_mark(d, series, box, map_x, map_y)
   d:disc(x, y, 6.5, "#ffffff")
   d:disc(x, y, 5, series.color)
   local far = x > box.left + box.width * 0.75
-  local above = series.mark == "max" and y - box.top > 24
+  local above = series.mark == "max" and y - box.top > 24 or y + 30 > box.top + box.height
   d:text(far and x - 2 or x + 2, y + (above and -13 or 23), ("%.4f"):format(series.y[i]), 13,
     far and "end" or "start", series.color, true)
 end

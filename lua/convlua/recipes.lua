@@ -53,7 +53,7 @@ local presets = {
   lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.01, momentum = 0.9,
     nesterov = false, weight_decay = 0.0, label_smoothing = 0.0, schedule = "constant", augment = false },
   cifar = { model = "resnet18", stem = "cifar", epochs = 6, batch_size = 128, optimizer = "sgd",
-    lr = 0.2, momentum = 0.9, nesterov = true, weight_decay = 5e-4, label_smoothing = 0.1,
+    lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 5e-4, label_smoothing = 0.1,
     schedule = "one-cycle", augment = true },
 }
 

@@ -250,9 +250,6 @@ static int record(lua_State *L) {
   luaL_argcheck(L, cvl_dtype_floating(y->dtype), 3, "a floating result expected");
   in = lua_newuserdatauv(L, (size_t)n * sizeof *in, 0);
   held *h = NULL;
-  lua_createtable(L, 2, 0); /* keeps the function and its name together */
-  lua_pushvalue(L, 4);
-  lua_rawseti(L, -2, 1);
   h = hold(L, 4);
   for (int i = 0; i < n; i++) {
     lua_rawgeti(L, 2, i + 1);

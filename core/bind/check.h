@@ -16,7 +16,6 @@ void cvl_check_options(lua_State *L, int first, const char *who, const cvl_optio
 ** (NULL-terminated, or NULL) are the caller's own and are skipped. */
 void cvl_check_option_table(lua_State *L, int index, const char *who, const cvl_option *list,
                             void *options, const char *const *also);
-/* After reading: an error when an option that is CVL_REQUIRED was not given. */
 
 /* A shape from a table of sizes at `index`, or from the integers index..last. Sizes are checked by the core. */
 void cvl_check_shape(lua_State *L, int index, int last, const char *who, cvl_shape *shape);

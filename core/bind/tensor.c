@@ -368,10 +368,8 @@ static int set_grad(lua_State *L, cvl_tensor *x, int value) {
 static int set_index(lua_State *L) {
   cvl_tensor *x = cvl_check_tensor(L, 1);
   if (lua_type(L, 2) != LUA_TSTRING) {
-    bool grad = cvl_grad_enabled();
     guard_in_place(L, x, "index");
     push_indexed(L, 1, 2);
-    (void)grad;
     assign(L, lua_gettop(L), 3, "index");
     return 0;
   }

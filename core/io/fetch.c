@@ -20,7 +20,7 @@
 /* ---- libcurl, loaded once */
 
 static struct {
-  void *library;
+  void *handle;
   char why[200]; /* it could not be loaded */
   CURLcode (*global_init)(long);
   CURL *(*easy_init)(void);
@@ -33,16 +33,16 @@ static struct {
 
 /* POSIX wants data pointers to hold functions, ISO C has no cast for it. */
 static bool find(const char *name, void *function) {
-  void *symbol = dlsym(curl.library, name);
+  void *symbol = dlsym(curl.handle, name);
   memcpy(function, &symbol, sizeof symbol);
   return symbol != NULL;
 }
 
 static void load(void) {
   static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4", "libcurl-nss.so.4"};
-  for (size_t i = 0; i < sizeof names / sizeof names[0] && curl.library == NULL; i++)
-    curl.library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-  if (curl.library == NULL) {
+  for (size_t i = 0; i < sizeof names / sizeof names[0] && curl.handle == NULL; i++)
+    curl.handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+  if (curl.handle == NULL) {
     snprintf(curl.why, sizeof curl.why, "%s", dlerror());
   } else if (!find("curl_global_init", &curl.global_init) ||
              !find("curl_easy_init", &curl.easy_init) ||
@@ -53,8 +53,8 @@ static void load(void) {
              !find("curl_easy_strerror", &curl.easy_strerror) ||
              curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
     snprintf(curl.why, sizeof curl.why, "the library lacks a function");
-    dlclose(curl.library);
-    curl.library = NULL;
+    dlclose(curl.handle);
+    curl.handle = NULL;
   }
 }
 
@@ -260,7 +260,7 @@ int cvl_fetch(const cvl_fetch_request *r, cvl_err *e) {
   snprintf(part, room, "%s.part", r->path);
   d.part = part;
   pthread_once(&once, load);
-  if (curl.library == NULL) {
+  if (curl.handle == NULL) {
     cvl_fail(e, CVL_EIO, 0, "cannot download %s: libcurl is missing (%s)", r->url, curl.why);
     goto done;
   }

@@ -64,8 +64,11 @@ describe("a training loop in its steady state", function()
         end
       end,
     }
-    -- Lua's own heap may still grow by a page now and then; a tensor from the system would cost hundreds
-    assert.is_true(faults <= 10 * (STEPS - 20), faults .. " page faults in 30 steps")
+    -- Lua's own heap may still grow by a page now and then; a tensor from the system would cost hundreds.
+    -- A sanitizer's allocator never gets warm: it keeps what was freed away from use.
+    if not (os.getenv "BUILD" or ""):match "san$" then
+      assert.is_true(faults <= 10 * (STEPS - 20), faults .. " page faults in 30 steps")
+    end
     assert.is_true(math.abs(live) < 1e6, live .. " bytes more than 30 steps before")
   end)
 end)

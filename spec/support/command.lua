@@ -53,12 +53,12 @@ end
 local terminal = {}
 terminal.__index = terminal
 
---- Starts convlua in a pseudo-terminal (script of util-linux). Shell text o.before, arguments
--- o.line.
+--- Starts convlua in a pseudo-terminal (script of util-linux). o.before: settings for its
+-- environment, o.line: its arguments. "exec env": a shell that stayed would get Ctrl-C too.
 function command.terminal(o)
   o = o or {}
   local self = setmetatable({ log = os.tmpname(), at = 1 }, terminal)
-  local line = ("TERM=%s %s %s %s"):format(
+  local line = ("exec env TERM=%s %s %s %s"):format(
     o.term or "xterm", o.before or "", quote(program), o.line or "")
   local script = "exec script -qfec %s %s >/dev/null 2>&1"
   self.pipe = assert(io.popen(script:format(quote(line), self.log), "w"))

@@ -44,7 +44,7 @@ local loop = train.Loop{
   callbacks = { train.progress(), train.lr_schedule(recipes.schedule(o)), run.callbacks(folder, title) },
 }
 local outcome, signal = loop:fit(model, {
-  epochs = o.epochs, device = device, resume = o.resume and folder .. "/last.npz",
+  epochs = o.epochs, device = device, resume = o.resume and run.states(folder),
 })
 if outcome == "interrupted" then
   print(("to go on: %s %s --resume %s"):format(arg[-1] or "convlua", arg[0], folder))

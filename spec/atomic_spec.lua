@@ -144,6 +144,36 @@ describe("a checkpoint that is overwritten", function()
   end)
 end)
 
+describe("keep", function()
+  it("gives a file a second name that stays when the first is written anew", function()
+    with(function(path)
+      local a, b = path .. "/a", path .. "/b"
+      for _, text in ipairs { "one", "two" } do
+        files.write_file(a, text)
+        files.keep(a, b)
+        files.keep(a, b) -- already so
+        assert.equal(text, read(b))
+      end
+      files.write_file(a, "three")
+      assert.equal("two", read(b))
+      assert.same({ "a", "b" }, files.list_folder(path))
+    end)
+  end)
+
+  it("says what is missing, and leaves nothing behind", function()
+    with(function(path)
+      assert.raises_like(function() files.keep(path .. "/a", path .. "/b") end,
+        "/a': No such file or directory")
+      write(path .. "/a", "x")
+      assert.raises_like(function() files.keep(path .. "/a", path .. "/no/b") end, "No such file")
+      files.make_folder(path .. "/b")
+      assert.raises_like(function() files.keep(path .. "/a", path .. "/b") end,
+        "cannot put the file in place of '")
+      assert.same({ "a", "b" }, files.list_folder(path))
+    end)
+  end)
+end)
+
 describe("sweep", function()
   it("removes what the dead have left, and nothing else", function()
     with(function(path)

@@ -101,6 +101,14 @@ describe("train.checkpoint", function()
     assert.same({ 3, 6, 6 }, at) -- the last at the end of the fit
   end)
 
+  it("leaves the file before under a second path", function()
+    local values = {}
+    local _, model = fit({ train.checkpoint(folder .. "/w.npz", { previous = folder .. "/p.npz" }),
+      function(l, event) if event == "epoch_end" then values[#values + 1] = l.model:value() end end }, 3)
+    assert.equal(model:value(), core.io.load_npz(folder .. "/w.npz").w:item())
+    assert.equal(values[2], core.io.load_npz(folder .. "/p.npz").w:item())
+  end)
+
   it("names a metric that is not there, and those that are", function()
     assert.raises_like(function() fit { train.checkpoint(folder .. "/w.npz", { best = "val_acc" }) } end,
       "there is no metric 'val_acc' at the end of epoch 1; there are loss, val_loss")
@@ -111,6 +119,8 @@ describe("train.checkpoint", function()
     core.io.write_file(folder .. "/file", "")
     assert.raises_like(function() fit { train.checkpoint(bad) } end, "file")
     assert.raises_like(function() train.checkpoint("w", { on_error = "cry" }) end, "'warn' or 'stop'")
+    assert.raises_like(function() train.checkpoint("w", { previous = "w" }) end,
+      "previous must be another path, got w")
     assert.raises_like(function() train.checkpoint("w", { keep = 0 }) end, "keep must be a positive integer, got 0")
     assert.raises_like(function() train.checkpoint("w", { kep = 1 }) end, "unknown option 'kep'")
   end)

@@ -31,8 +31,8 @@ describe("scripts/train_cifar.lua", function()
     assert.matches("lenet on Shapes10, 62006 parameters", r.out)
     assert.matches("epoch 3/3  8/8 %[==========%] .* val_accuracy 0%.", r.out)
     assert.matches("accuracy over the whole training set, in inference mode, 0%.", r.out)
-    assert.same({ "best.npz", "curves.png", "curves.svg", "last.npz", "metrics.jsonl", "options.json" },
-      core.io.list_folder(folder .. "/whole"))
+    assert.same({ "best.npz", "curves.png", "curves.svg", "last.npz", "metrics.jsonl", "options.json",
+      "previous.npz" }, core.io.list_folder(folder .. "/whole"))
     local o = json.decode(read "whole/options.json")
     assert.same({ "lenet", 32, 3, 0.01, "Shapes10" }, { o.model, o.batch_size, o.epochs, o.lr, o.data_set })
     assert.equal(3, select(2, read "whole/metrics.jsonl":gsub("\n", "")))
@@ -43,6 +43,22 @@ describe("scripts/train_cifar.lua", function()
     local r = run { "scripts/train_cifar.lua", "--resume", folder .. "/short", "--epochs", "3", "--threads", "1" }
     assert.equal(0, r.status)
     assert.equal(core.io.sha1(read "whole/last.npz"), core.io.sha1(read "short/last.npz"))
+  end)
+
+  it("goes on from the state before when the last one is damaged, and says so", function()
+    assert.equal(0, train("hurt", "--epochs", "2").status)
+    local last, previous = folder .. "/hurt/last.npz", folder .. "/hurt/previous.npz"
+    core.io.write_file(last, read("hurt/last.npz"):sub(1, 5000))
+    local resume = { "scripts/train_cifar.lua", "--resume", folder .. "/hurt", "--epochs", "3" }
+    local r = run(resume)
+    assert.equal(0, r.status)
+    assert.matches("^resume: [^\n]*/hurt/last.npz[^\n]*; going on from '[^\n]*/hurt/previous.npz'\n$", r.err)
+    assert.equal(core.io.sha1(read "whole/last.npz"), core.io.sha1(read "hurt/last.npz"))
+    core.io.write_file(last, "")
+    os.remove(previous)
+    r = run(resume)
+    assert.equal(1, r.status)
+    assert.matches("last.npz.*; .*previous.npz': No such file", r.err)
   end)
 
   it("stops at a signal with a checkpoint and 128 + its number, and goes on to the same bits", function()

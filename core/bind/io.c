@@ -59,6 +59,13 @@ static int write_file(lua_State *L) {
   return cvl_atomic_write(path, data, size, &e) == 0 ? 0 : cvl_raise(L, "write_file", &e);
 }
 
+/* keep(path, as): `as` becomes one more name of the file */
+static int keep(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1), *as = luaL_checkstring(L, 2);
+  cvl_err e = {0};
+  return cvl_atomic_keep(path, as, &e) == 0 ? 0 : cvl_raise(L, "keep", &e);
+}
+
 /* sweep(folder) -> how many temporary files of dead writers it removed */
 static int sweep(lua_State *L) {
   const char *folder = luaL_checkstring(L, 1);
@@ -226,11 +233,17 @@ static void new_kind(lua_State *L, const char *name, lua_CFunction finalizer) {
 }
 
 int cvl_open_io(lua_State *L) {
-  static const luaL_Reg functions[] = {{"read_file", read_file},   {"write_file", write_file},
-                                       {"sweep", sweep},           {"make_folder", make_folder},
-                                       {"stat", stat_path},        {"sha1", sha1},
-                                       {"check_sha1", check_sha1}, {"fetch", fetch},
-                                       {"extract", extract},       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"read_file", read_file},
+                                       {"write_file", write_file},
+                                       {"keep", keep},
+                                       {"sweep", sweep},
+                                       {"make_folder", make_folder},
+                                       {"stat", stat_path},
+                                       {"sha1", sha1},
+                                       {"check_sha1", check_sha1},
+                                       {"fetch", fetch},
+                                       {"extract", extract},
+                                       {NULL, NULL}};
   static const luaL_Reg listing[] = {{"list_folder", list_folder}, {NULL, NULL}};
   new_kind(L, BYTES, free_bytes);
   new_kind(L, FOLDER, close_folder);

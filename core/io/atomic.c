@@ -23,23 +23,24 @@
 #include "io/file.h"
 
 static const char MARK[] = ".tmp-";
+enum { SERIALS = 0x10000, NEVER_OPENED = SERIALS }; /* the last number in a temporary name */
 
 /* Held between the creation of a temporary file and its lock, and by the sweep: threads of this
 ** process cannot sweep each other's newborn files. */
 static pthread_mutex_t newborn = PTHREAD_MUTEX_INITIALIZER;
 
-static char *temp_name(const char *path, int n) {
+static char *temp_name(const char *path, unsigned n) {
   const char *slash = strrchr(path, '/');
   int dir = slash != NULL ? (int)(slash - path) + 1 : 0;
   size_t size = strlen(path) + sizeof MARK + 32;
   char *name = cvl_alloc(size);
   if (name != NULL)
-    snprintf(name, size, "%.*s.%s%s%ld.%d", dir, path, path + dir, MARK, (long)getpid(), n);
+    snprintf(name, size, "%.*s.%s%s%ld.%u", dir, path, path + dir, MARK, (long)getpid(), n);
   return name;
 }
 
 int cvl_atomic_open(cvl_atomic_file *f, const char *path, cvl_err *e) {
-  static atomic_int serial;
+  static atomic_uint serial;
   enum { TRIES = 100 }; /* names left by a dead process with our number */
   *f = (cvl_atomic_file){.fd = -1};
   if (*path == '\0' || path[strlen(path) - 1] == '/')
@@ -47,7 +48,7 @@ int cvl_atomic_open(cvl_atomic_file *f, const char *path, cvl_err *e) {
   if ((f->path = cvl_strdup(path)) == NULL) return cvl_fail_memory(e, (long long)strlen(path) + 1);
   for (int try = 0; f->fd < 0; try++) {
     cvl_free(f->temp);
-    if ((f->temp = temp_name(path, atomic_fetch_add(&serial, 1) & 0xffff)) == NULL) {
+    if ((f->temp = temp_name(path, atomic_fetch_add(&serial, 1) % SERIALS)) == NULL) {
       cvl_fail_memory(e, (long long)strlen(path) + 32);
       break;
     }
@@ -119,6 +120,22 @@ int cvl_atomic_write(const char *path, const void *data, size_t size, cvl_err *e
     return -1;
   }
   return cvl_atomic_commit(&f, e);
+}
+
+int cvl_atomic_keep(const char *path, const char *as, cvl_err *e) {
+  int rc = -1;
+  char *temp = temp_name(as, NEVER_OPENED);
+  if (temp == NULL) return cvl_fail_memory(e, (long long)strlen(as) + 32);
+  unlink(temp); /* of a dead process with our number */
+  if (link(path, temp) != 0)
+    cvl_fail_errno(e, errno, "make another name for", path);
+  else if (rename(temp, as) != 0)
+    cvl_fail_errno(e, errno, "put the file in place of", as);
+  else
+    rc = cvl_sync_parent(as, e);
+  unlink(temp); /* still there after an error, and when `as` was this very file already */
+  cvl_free(temp);
+  return rc;
 }
 
 /* The process number in ".NAME.tmp-PID.N", or 0 when `name` is of another form. */

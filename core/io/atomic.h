@@ -29,6 +29,11 @@ void cvl_atomic_abort(cvl_atomic_file *f);
 /* The three in one. */
 int cvl_atomic_write(const char *path, const void *data, size_t size, cvl_err *e);
 
+/* Makes `as` one more name of the file at `path`, so that a later write to `path`, which puts another
+** file there, leaves this one. `as` is replaced in one step too. Both on one file system, which must
+** know hard links. */
+int cvl_atomic_keep(const char *path, const char *as, cvl_err *e);
+
 /* Removes temporary files of dead writers from the directory `dir`. Returns how many, or -1. */
 int cvl_atomic_sweep(const char *dir, cvl_err *e);
 

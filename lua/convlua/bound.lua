@@ -138,6 +138,8 @@ bound.io = {
     .. "A triangle filter that averages when it reduces: the bytes of Pillow's BILINEAR.",
   read_file = "io.read_file(path, most = 1 GiB) -> string\nLarger files are refused.",
   write_file = "io.write_file(path, string)\nReplaces the file in one step.",
+  keep = "io.keep(path, as)\n"
+    .. "`as` becomes one more name of the file at `path`, which stays when another is written there.",
   sweep = "io.sweep(folder) -> n\n"
     .. "Removes the temporary files of programs that were killed while they wrote.",
   make_folder = "io.make_folder(path)\nWith those above it; fine when it is there.",

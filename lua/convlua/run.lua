@@ -4,6 +4,7 @@
 --   metrics.jsonl, curves.svg, curves.png
 --   best.npz       the weights with the best validation accuracy
 --   last.npz       the state of the run, to go on from
+--   previous.npz   the state before, for when last.npz is damaged
 
 local core = require "convlua.core"
 local json = require "convlua.json"
@@ -60,7 +61,12 @@ function run.callbacks(folder, title)
   return train.jsonl_logger(folder .. "/metrics.jsonl"),
     train.plot { folder .. "/curves.svg", folder .. "/curves.png", title = title },
     train.checkpoint(folder .. "/best.npz", { best = "val_accuracy" }),
-    train.checkpoint(folder .. "/last.npz", { state = true })
+    train.checkpoint(folder .. "/last.npz", { state = true, previous = folder .. "/previous.npz" })
+end
+
+--- What fit{ resume = } goes on from: the files of a folder, in the order they are tried.
+function run.states(folder)
+  return { folder .. "/last.npz", folder .. "/previous.npz" }
 end
 
 return run

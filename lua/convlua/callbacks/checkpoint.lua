@@ -1,4 +1,4 @@
---- checkpoint(path, { best, keep, every = 1, steps, state = false, on_error = "warn" })
+--- checkpoint(path, { best, keep, every = 1, steps, state = false, previous, on_error = "warn" })
 -- Writes the model to `path` (.npz): a copy is taken, and a thread writes it aside and renames it,
 -- so that training goes on and the file is always whole.
 --
@@ -7,6 +7,7 @@
 --   every     epochs between two files
 --   steps     updates between two files, in addition
 --   state     with all that fit{ resume = path } needs, not the weights alone
+--   previous  a second path, for the file before: should the disk spoil the last one, it is there
 --   on_error  what a full disk does: "warn" (the file before stays, training goes on) or "stop"
 --
 -- Also written when the run is interrupted, but for `best`. Emits checkpoint_saved, when
@@ -35,6 +36,10 @@ local function next_path(self, number)
 end
 
 local function write(self, loop, path)
+  if self.previous and core.io.stat(path) then
+    core.io.wait() -- it may be the one that is still being written
+    core.io.keep(path, self.previous)
+  end
   if self.with_state then return loop:save_state(path) end
   core.scope(function() core.io.save_npz_async(path, loop.model:state()) end)
 end
@@ -103,9 +108,12 @@ end
 return function(path, o)
   if type(path) ~= "string" then error("checkpoint: a path expected, got " .. type(path), 2) end
   o = handler.options("checkpoint", o, { best = handler.none, keep = handler.none, every = 1,
-    steps = handler.none, state = false, on_error = "warn" })
+    steps = handler.none, state = false, previous = handler.none, on_error = "warn" })
   if o.on_error ~= "warn" and o.on_error ~= "stop" then
     error(("checkpoint: on_error must be 'warn' or 'stop', got '%s'"):format(o.on_error), 2)
+  end
+  if o.previous and (type(o.previous) ~= "string" or o.previous == path) then
+    error("checkpoint: previous must be another path, got " .. tostring(o.previous), 2)
   end
   for _, name in ipairs { "keep", "every", "steps" } do
     if o[name] and (math.type(o[name]) ~= "integer" or o[name] < 1) then

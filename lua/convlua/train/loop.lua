@@ -373,7 +373,8 @@ local fit_options = { epochs = true, device = true, step = true, resume = true }
 --   device  where the model and every batch are moved; left where they are when not given
 --   step    replaces the differentiable step (forward and backward); see default_step
 --   resume  a file written by train.checkpoint{state = true}: goes on where that was written, so
---           that the end is the same to the last bit as without the interruption
+--           that the end is the same to the last bit as without the interruption; or a list of
+--           files, of which the first that can be read counts
 --
 -- At Ctrl-C or SIGTERM the batch under way is finished, `interrupted` is emitted, then fit_end. The
 -- model, the optimizer and the loaders are those the file was written with.

@@ -104,9 +104,7 @@ local function numbers(values)
   return setmetatable(values, nil)
 end
 
---- Reads a file written by save: {record, model, optimizer, callbacks} with their tensors by name.
-function state.read(path)
-  core.io.wait() -- it may be the one that is still being written
+local function read(path)
   local arrays = core.io.load_npz(path)
   local text = arrays.__state__
   if not text then
@@ -131,6 +129,25 @@ function state.read(path)
     end
   end
   return archive
+end
+
+--- Reads a file written by save: {record, model, optimizer, callbacks} with their tensors by name.
+-- `paths`: one, or several of which the first that can be read counts; then says so.
+function state.read(paths)
+  core.io.wait() -- it may be the one that is still being written
+  if type(paths) == "string" then return read(paths) end
+  local problems = {}
+  for _, path in ipairs(paths) do
+    local ok, archive = pcall(read, path)
+    if ok then
+      if problems[1] then
+        io.stderr:write(("resume: %s; going on from '%s'\n"):format(table.concat(problems, "; "), path))
+      end
+      return archive
+    end
+    problems[#problems + 1] = tostring(archive)
+  end
+  error(problems[1] and table.concat(problems, "; ") or "resume: no path in the list", 0)
 end
 
 local function restore_callbacks(loop, archive)

@@ -5,7 +5,7 @@
 ** 0, +-1, +-2 (relative error about 1e-6 with 64 channels, 2.5e-6 with 512) at the same cost.
 **   y = A^T [ sum over channels (G w G^T) . (B^T x B) ] A
 ** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
-** stride 2 the same is done by phases, with 81 places and products (polyphase_isa.c).
+** stride 2 the same is done by phases, with 81 places and products (polyphase.h).
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H

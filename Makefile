@@ -63,7 +63,8 @@ BIND_C   := $(wildcard core/bind/*.c)
 CORE_C   := $(filter-out $(OP_C) $(ISA_C) core/bind/% core/cli/% core/cuda/% core/dist/%, \
               $(wildcard core/*/*.c))
 EMBEDDED := $(sort $(shell find lua models -name '*.lua' 2>/dev/null))
-FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu spec/support/*.c))
+FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu spec/support/*.c \
+              $(foreach e,h cc cu,spec/cudasim/*.$(e) spec/cudasim/*/*.$(e))))
 
 OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) \
             $(foreach v,$(INTEGERS),$(OP_ANY_C:core/%.c=$(BUILD)/%.$(v).o))
@@ -138,6 +139,8 @@ $(GEN)/embedded.c: scripts/embed.sh $(EMBEDDED) FORCE
 
 packages:
 	@sh scripts/setup.sh --check build
+
+include spec/cudasim/cudasim.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

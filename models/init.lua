@@ -5,6 +5,7 @@ local resnet = require "models.resnet"
 
 return {
   lenet = require "models.lenet".LeNet,
+  airbench = require "models.airbench".Airbench,
   resnet18 = resnet.ResNet18,
   resnet34 = resnet.ResNet34,
   resnet50 = resnet.ResNet50,

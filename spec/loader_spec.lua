@@ -228,10 +228,11 @@ describe("augmentation", function()
 
   local square = convlua.arange(1, 16):to("float32"):reshape(4, 4, 1)
 
-  local function variants(o)
+  local function variants(o, of_epoch)
     local items = square:unsqueeze(1):expand(200, 4, 4, 1):contiguous()
     o.items, o.labels, o.batch_size = items, convlua.arange(1, 200), 200
     local l <close> = data.loader(o)
+    l:start(of_epoch or 1)
     return l:next():to_table()
   end
 
@@ -242,6 +243,22 @@ describe("augmentation", function()
       through(x, { mean = { 0.5, 0.5, 0.25 }, std = { 0.5, 0.5, 0.5 } }))
     assert.close({ { { 1, 2 } } }, through(convlua.tensor { { { 3, 5 } } },
       { mean = { 1, 1 }, std = { 2, 2 } }))
+  end)
+
+  it("shows a sample and its mirror image in turn, half of the samples first the one", function()
+    local plain, flipped = square:to_table(), square:flip(2):to_table()
+    local first = variants { alternating_flip = true, seed = 2 }
+    local second = variants({ alternating_flip = true, seed = 2 }, 2)
+    local third = variants({ alternating_flip = true, seed = 2 }, 3)
+    local mirrored = 0
+    for i = 1, 200 do
+      local is_mirrored = first[i][1][1][1] ~= 1
+      assert.same(is_mirrored and flipped or plain, first[i])
+      assert.same(is_mirrored and plain or flipped, second[i])
+      assert.same(first[i], third[i])
+      if is_mirrored then mirrored = mirrored + 1 end
+    end
+    assert.is_true(mirrored > 70 and mirrored < 130, tostring(mirrored))
   end)
 
   it("flips half of the samples", function()

@@ -9,7 +9,7 @@ local lenet = require "models.lenet"
 
 describe("models", function()
   it("are known by name", function()
-    for name in ("lenet resnet18 resnet34 resnet50 resnet101 resnet152"):gmatch "%w+" do
+    for name in ("airbench lenet resnet18 resnet34 resnet50 resnet101 resnet152"):gmatch "%w+" do
       assert.truthy(models[name], name)
     end
     assert.equal("ResNet18", models.resnet18 { class_count = 2, width = 4 }.__name)
@@ -136,5 +136,39 @@ describe("LeNet", function()
       first, last = first or loss:item(), loss:item()
     end
     assert(last < first / 10, ("loss %g, then %g"):format(first, last))
+  end)
+end)
+
+describe("Airbench", function()
+  local Airbench = require "models.airbench".Airbench
+
+  it("starts as the identity, behind a whitening of patches", function()
+    convlua.manual_seed(2)
+    local m = Airbench { widths = { 32, 16 } }
+    local x = convlua.rand { 3, 9, 9, 24 }
+    local filter = m.blocks[1].conv1.filter
+    assert.close(x, convlua.conv2d(x, filter, nil, { padding = "same" }):slice(4, 1, 24), 1e-6)
+    assert.is_true(filter:slice(4, 25):abs():max():item() <= 1 / 216 ^ 0.5)
+    assert.close(x:slice(4, 1, 16), convlua.conv2d(convlua.concat({ x, x:slice(4, 1, 8) }, 4),
+      m.blocks[2].conv1.filter, nil, { padding = "same" }), 1e-6)
+
+    local images = convlua.randn { 200, 6, 6, 3 }:matmul(convlua.randn { 3, 3 })
+    m:whiten_from(images)
+    local white = m.whiten(images):reshape(-1, 24)
+    assert.close(white:slice(2, 1, 12), -white:slice(2, 13), 1e-4)
+    white = white:slice(2, 1, 12)
+    assert.close(white:transpose():matmul(white) / white.shape[1], convlua.eye(12), 2e-2)
+  end)
+
+  it("has two million parameters, of which its loss moves those that are learnt", function()
+    local m = Airbench {}
+    assert.equal(1972792, m:count_parameters())
+    local logits = m(convlua.randn { 4, 32, 32, 3 })
+    assert.same({ 4, 10 }, logits.shape)
+    convlua.nn.softmax_cross_entropy(logits, convlua.tensor({ 1, 2, 3, 4 }, { dtype = "int64" })):backward()
+    for path, parameter in m:named_parameters() do
+      local fixed = path == "whiten.filter" or path:find "scale$"
+      assert.equal(fixed == nil or fixed == false, parameter.grad ~= nil, path)
+    end
   end)
 end)

@@ -346,3 +346,16 @@ describe("a summary", function()
       "summary: the shape of one input expected, such as {32, 32, 3}, got nil")
   end)
 end)
+
+describe("nn.views", function()
+  local function model(x) return x:slice(2, 1, 1):slice(3, 1, 1):reshape(-1, 1) end -- the corner's pixel
+  local x = convlua.arange(1, 9):to("float32"):reshape(1, 3, 3, 1)
+
+  it("is the mean over the images and what was asked for", function()
+    assert.close({ { 1 } }, nn.views(model)(x))
+    assert.close({ { 2 } }, nn.views(model, { flip = true })(x)) -- 1 and 3
+    -- moved by one: 5 at the corner either way, by reflection (5 again) and by the move
+    assert.close({ { 1 / 2 + 5 / 4 + 5 / 4 } }, nn.views(model, { shift = 1 })(x))
+    assert.raises_like(function() nn.views(model, { flips = true }) end, "views: unknown option 'flips'")
+  end)
+end)

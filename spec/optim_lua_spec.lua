@@ -125,3 +125,104 @@ describe("an optimizer", function()
       "SGD: groups must be a function(path, parameter), got table")
   end)
 end)
+
+describe("optim.Muon", function()
+  local function weight(values)
+    return convlua.tensor(values, { dtype = "float64", requires_grad = true })
+  end
+
+  it("makes an update whose singular values are about 1", function()
+    convlua.manual_seed(1)
+    for _, shape in ipairs { { 12, 5 }, { 5, 12 }, { 3, 3, 2, 7 } } do
+      local w = convlua.zeros { dtype = "float64", requires_grad = true, table.unpack(shape) }
+      local g = convlua.randn { dtype = "float64", table.unpack(shape) }
+      optim.Muon({ w }, { learning_rate = 0 }):step() -- nothing to do without a gradient
+      local slope = (w * g):sum()
+      slope:backward()
+      optim.Muon({ w }, { learning_rate = 1, momentum = 0 }):step()
+      local u = w:detach():reshape(-1, shape[#shape])
+      if u.shape[1] < u.shape[2] then u = u:transpose() end
+      for _, square in ipairs(convlua.linalg.eigh(u:transpose():matmul(u)):to_table()) do
+        assert.is_true(square > 0.3 and square < 1.7, tostring(square))
+      end
+      assert.is_true((w * g):sum():item() < 0) -- downhill
+    end
+  end)
+
+  it("is the sign of the gradient, about, for a matrix of one element", function()
+    local w = weight { { 5 } }
+    w:mul(-3):sum():backward()
+    optim.Muon({ w }, { learning_rate = 0.5, steps = 1, momentum = 0, nesterov = false }):step()
+    assert.close(5 + 0.5 * (3.4445 - 4.7750 + 2.0315), w:item(), 1e-6)
+  end)
+
+  it("keeps the norm of what is normalized behind it", function()
+    local w = weight { { 3, 0 }, { 0, 4 } }
+    w:sum():backward()
+    optim.Muon({ w }, { learning_rate = 0, keep_norm = true }):step()
+    assert.close(2 ^ 0.5, w:square():sum():sqrt():item(), 1e-12)
+    assert.close(0.75, (w[1][1] / w[2][2]):item(), 1e-12)
+  end)
+
+  it("remembers its velocity across a state", function()
+    local function run(stop)
+      local w = weight { { 1, 2 }, { 3, 4 } }
+      local muon = optim.Muon({ w }, { learning_rate = 0.1 })
+      for i = 1, 4 do
+        muon:zero_grad()
+        w:square():sum():backward()
+        muon:step()
+        if i == stop then
+          local state = muon:state()
+          muon = optim.Muon({ w }, { learning_rate = 7 })
+          muon:load_state(state)
+        end
+      end
+      return w
+    end
+    assert.close(run(), run(2), 0)
+    local muon = optim.Muon { weight { { 1 } } }
+    assert.raises_like(function() muon:load_state {} end, "velocity.1 must be a tensor {1, 1}")
+  end)
+
+  it("wants matrices", function()
+    assert.raises_like(function() optim.Muon(3) end, "Muon: a list of tensors expected, got number")
+    assert.raises_like(function() optim.Muon { weight { 1, 2 } } end,
+      "Muon: parameter 1: a tensor of 2 axes or more expected, got one of shape {2}")
+    assert.raises_like(function() optim.Muon({ weight { { 1 } } }, { lr = 1 }) end,
+      "Muon: unknown option 'lr'; there are keep_norm, learning_rate,")
+  end)
+end)
+
+describe("optim.Several", function()
+  it("runs optimizers side by side, their learning rates in proportion", function()
+    local a = convlua.tensor({ 1 }, { requires_grad = true })
+    local b = convlua.tensor({ 1 }, { requires_grad = true })
+    local both = optim.Several { optim.SGD({ a }, { learning_rate = 0.1 }), optim.SGD({ b }, { learning_rate = 0.2 }) }
+    assert.equal(0.1, both.learning_rate)
+    both.learning_rate = 0.3
+    a:add(b):sum():backward()
+    both:step()
+    assert.close({ 0.7, 0.4 }, { a:item(), b:item() })
+    both:zero_grad()
+    assert.is_nil(a.grad)
+    both:step()
+    assert.close(0.7, a:item())
+    assert.raises_like(function() both.momentum = 1 end, "'momentum' cannot be set here")
+    assert.raises_like(function() optim.Several { {} } end, "entry 1: an optimizer with a learning rate expected")
+  end)
+
+  it("has the state of all", function()
+    local function pair()
+      local a = convlua.tensor({ 1 }, { requires_grad = true })
+      return a, optim.Several { optim.SGD({ a }, { momentum = 0.9 }), optim.Muon { a:reshape(1, 1) } }
+    end
+    local a, one = pair()
+    a:sum():backward()
+    one:step()
+    local _, two = pair()
+    two:load_state(one:state())
+    assert.close(one.list[1]:state()["velocity.1"], two.list[1]:state()["velocity.1"], 0)
+    assert.raises_like(function() two:load_state { ["3.step"] = 1 } end, "unexpected '3.step' in the state")
+  end)
+end)

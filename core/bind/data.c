@@ -114,7 +114,7 @@ typedef struct {
 
 typedef struct {
   int64_t batch_size, seed, workers, depth, crop_padding, cutout;
-  bool shuffle, drop_last, flip;
+  bool shuffle, drop_last, flip, alternating_flip;
   int padding_mode;
 } loader_options;
 
@@ -130,6 +130,7 @@ static const cvl_option loader_list[] = {
     CVL_INTEGER(loader_options, crop_padding, 0, CVL_NOT_NEGATIVE, "pixels around a random crop"),
     CVL_CHOICE(loader_options, padding_mode, 0, padding_modes, "what the crop sees outside"),
     CVL_FLAG(loader_options, flip, 0, "left and right exchanged for half of the samples"),
+    CVL_FLAG(loader_options, alternating_flip, 0, "every sample changes sides from epoch to epoch"),
     CVL_INTEGER(loader_options, cutout, 0, CVL_NOT_NEGATIVE, "side of a square set to the mean"),
     {NULL, 0, 0, 0, 0, NULL, NULL}};
 
@@ -187,6 +188,7 @@ static void read_augment(lua_State *L, const loader_options *o, cvl_augment *a) 
   a->pad = o->crop_padding;
   a->reflect = o->padding_mode == 1;
   a->flip = o->flip;
+  a->alternating_flip = o->alternating_flip;
   a->cutout = o->cutout;
 }
 

@@ -12,6 +12,7 @@ __attribute__((visibility("default"))) int luaopen_convlua_core(lua_State *L) {
   cvl_open_autograd(L);
   cvl_open_layer(L);
   cvl_open_optim(L);
+  cvl_open_linalg(L);
   cvl_open_device(L);
   luaL_getmetatable(L, CVL_TENSOR);
   lua_pushliteral(L, "convlua.tensor");

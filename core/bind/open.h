@@ -11,6 +11,7 @@ void cvl_open_create(lua_State *L);   /* zeros, ones, randn, tensor, ... */
 void cvl_open_autograd(lua_State *L); /* core.autograd */
 void cvl_open_layer(lua_State *L);    /* every layer; layers() */
 void cvl_open_optim(lua_State *L);    /* optimizer{kind = ...}; optimizers() */
+void cvl_open_linalg(lua_State *L);   /* core.linalg */
 void cvl_open_device(lua_State *L);   /* core.device; threads, isa, version */
 
 /* The C half of the module, loaded as "convlua.core". Idempotent: test runners open it again for each file. */

@@ -9,7 +9,7 @@
 static int check(const cvl_augment *o, cvl_dtype dtype, const cvl_shape *item, cvl_err *e) {
   char text[CVL_SHAPE_TEXT];
   int64_t channels = item->ndim > 0 ? item->dim[item->ndim - 1] : 1;
-  bool moves = o->pad != 0 || o->flip || o->cutout != 0;
+  bool moves = o->pad != 0 || o->flip || o->alternating_flip || o->cutout != 0;
   if (dtype != CVL_U8 && dtype != CVL_F32)
     return cvl_fail(e, CVL_EDTYPE, 0, "items must be uint8 or float32, got %s",
                     cvl_dtype_name(dtype));
@@ -70,6 +70,14 @@ typedef struct {
 
 static int64_t clamp(int64_t v, int64_t high) { return v < 0 ? 0 : v > high ? high : v; }
 
+/* The coin of the epoch before the first, turned over in every epoch. */
+static bool alternate(cvl_rng g, uint64_t epoch, int64_t index) {
+  uint32_t r[4];
+  g.stream = CVL_STREAM_AUGMENT;
+  cvl_philox(&g, 2 * (uint64_t)index, r);
+  return (r[2] >> 31) ^ (epoch & 1);
+}
+
 static choice choose(const cvl_transform *t, uint64_t seed, uint64_t epoch, int64_t index) {
   const cvl_augment *o = &t->o;
   cvl_rng g = {.seed = seed, .stream = CVL_STREAM_AUGMENT | (epoch & 0xffffffff)};
@@ -78,7 +86,7 @@ static choice choose(const cvl_transform *t, uint64_t seed, uint64_t epoch, int6
   cvl_philox(&g, 2 * (uint64_t)index, r); /* two blocks for each sample, whatever is switched on */
   k.down = cvl_below(r[0], 2 * o->pad + 1) - o->pad;
   k.right = cvl_below(r[1], 2 * o->pad + 1) - o->pad;
-  k.flip = o->flip && r[2] >> 31;
+  k.flip = o->alternating_flip ? alternate(g, epoch, index) : o->flip && r[2] >> 31;
   if (o->cutout > 0) {
     cvl_philox(&g, 2 * (uint64_t)index + 1, at);
     int64_t top = cvl_below(at[0], t->height) - o->cutout / 2;

@@ -19,6 +19,9 @@ typedef struct cvl_augment {
   int64_t pad;  /* pixels added on each side before a crop of the original size; 0: no crop */
   bool reflect; /* pad with the mirrored image (the edge itself not repeated) instead of black */
   bool flip;    /* left and right exchanged for half of the samples */
+  /* As flip, but only the first epoch throws a coin: after it every sample changes sides from epoch
+  ** to epoch, so that two epochs show both. Jordan 2024, arXiv:2404.00498, section 3.6. */
+  bool alternating_flip;
   /* Side in pixels of a square set to the mean, its centre anywhere in the image, so that it may be
   ** cut off; 0: none. DeVries & Taylor 2017, arXiv:1708.04552. */
   int64_t cutout;

@@ -92,6 +92,13 @@ bound.device = {
   default = "device.default() -> name\nThat of --device, else the first CUDA device, else \"cpu\".",
 }
 
+--- convlua.linalg.<name>
+bound.linalg = {
+  eigh = "linalg.eigh(x) -> values, vectors\n"
+    .. "Eigenvalues {n}, in ascending order, and eigenvectors (columns of {n, n}, of length 1) of a\n"
+    .. "symmetric matrix, of which only the lower triangle is read. float64; not differentiable.",
+}
+
 --- convlua.memory.<name>
 bound.memory = {
   live = "memory.live() -> bytes\nIn use: tensor data and what describes it.",
@@ -169,7 +176,8 @@ bound.data = {
     .. "loader lives nobody may write into them.\n"
     .. "options: shuffle, drop_last (default false), seed (0), workers (1; 0: none), depth\n"
     .. "(batches ahead; twice the workers), crop_padding (0), padding_mode (\"zero\" or\n"
-    .. "\"reflect\"), flip (false), cutout (0), mean, std (lists, a number for each channel)\n"
+    .. "\"reflect\"), flip (false), alternating_flip (false), cutout (0), mean, std (lists, a\n"
+    .. "number for each channel)\n"
     .. "l:start(epoch, batch = 1) puts it before a batch; l:next() -> x float32 {n, ...}, labels,\n"
     .. "or nothing at the end; l:position() -> epoch, batch; #l and l:batches(); l:size();\n"
     .. "l:close().\n"

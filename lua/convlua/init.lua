@@ -13,6 +13,7 @@ convlua.no_grad = core.autograd.no_grad
 convlua.with_grad = core.autograd.with_grad
 convlua.device = core.device
 convlua.memory = core.memory
+convlua.linalg = core.linalg
 
 require "convlua.tensor"
 

@@ -9,7 +9,7 @@
 --   workers     threads that make batches ahead, for tensors (1); the batches are the same for any
 --               number of them
 --   augment     for images in tensors: {crop_padding =, padding_mode = "zero" or "reflect", flip =,
---               cutout =}
+--               alternating_flip =, cutout =}
 --   mean, std   one number per channel, for tensors: x becomes (x - mean) / std
 --
 -- A loader has :start(epoch, batch), :next() -> x {n, ...}, labels {n}, or nil at the end of the
@@ -22,7 +22,9 @@ local options = {
   augment = true, mean = true, std = true,
 }
 
-local augmentations = { crop_padding = true, padding_mode = true, flip = true, cutout = true }
+local augmentations = {
+  crop_padding = true, padding_mode = true, flip = true, alternating_flip = true, cutout = true,
+}
 
 local function check_names(who, o, known)
   for key in pairs(o) do

@@ -5,6 +5,7 @@
 --   nn.Sequential, Function, Residual    modules made of modules (nn/sequential.lua)
 --   nn.relu, nn.gelu, ...                activations, for Sequential and as functions
 --   nn.softmax_cross_entropy, nn.mse ... losses (losses.lua)
+--   nn.views(model, {...})               the mean over several views of an image (nn/views.lua)
 --   nn.options(given, defaults, who)     options of modules (nn/options.lua)
 --   nn.watch(tell, f, ...)               see every layer at work (nn/trace.lua)
 
@@ -20,6 +21,7 @@ local nn = {
   options = options.read, required = options.required, optional = options.optional,
   choice = options.choice,
   watch = trace.watch,
+  views = require "convlua.nn.views",
 }
 
 for _, layer in ipairs(core.layers()) do nn[layer.name] = layer.call end

@@ -11,6 +11,8 @@
 -- gives a parameter numbers of its own; path is its name in the model, or its place in the list.
 -- A learning rate of a group keeps its ratio to the optimizer's when that is changed.
 --
+-- optim.Muon (optim/muon.lua) and optim.Several (optim/several.lua) are written in Lua.
+--
 -- Any object with step() and zero_grad() is an optimizer for train.Loop; with state() and
 -- load_state() it can be resumed.
 
@@ -157,5 +159,8 @@ end
 for _, rule in ipairs(core.optimizers()) do
   optim[rule.name] = function(source, options) return make(rule.name, source, options) end
 end
+
+optim.Muon = require "convlua.optim.muon"
+optim.Several = require "convlua.optim.several"
 
 return optim

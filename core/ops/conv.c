@@ -151,39 +151,6 @@ CVL_KERNELS(conv_filter, filter_forward, filter_backward)
 
 #include "ops/call.h"
 
-int cvl_conv_window(cvl_window *g, const cvl_shape *x, const cvl_shape *w,
-                    const cvl_conv_options *o, cvl_err *e) {
-  char text[CVL_SHAPE_TEXT];
-  int axes = x->ndim - 2;
-  int64_t C = x->dim[x->ndim - 1], K;
-  if (cvl_window_init(g, x, axes, e) != 0) return -1;
-  if (w->ndim != axes + 2)
-    return cvl_fail(e, CVL_ESHAPE, 2,
-                    "expected w with %d spatial axes, channels and filters, got %s", axes,
-                    cvl_shape_text(w, text));
-  K = w->dim[axes + 1];
-  if (o->groups < 1)
-    return cvl_fail(e, CVL_EARG, 0, "groups must be positive, got %" PRId64, o->groups);
-  if (C % o->groups != 0 || K % o->groups != 0)
-    return cvl_fail(e, CVL_ESHAPE, 0,
-                    "groups %" PRId64 " must divide the %" PRId64 " channels of x and the %" PRId64
-                    " filters of w",
-                    o->groups, C, K);
-  if (w->dim[axes] * o->groups != C) {
-    cvl_shape want = *w;
-    char got[CVL_SHAPE_TEXT];
-    want.dim[axes] = C / o->groups;
-    return cvl_fail(e, CVL_ESHAPE, 2,
-                    "expected w %s for %" PRId64 " channels in %" PRId64 " group%s, got %s",
-                    cvl_shape_text(&want, text), C, o->groups, o->groups == 1 ? "" : "s",
-                    cvl_shape_text(w, got));
-  }
-  for (int i = 0; i < axes; i++) g->filter[CVL_MAX_SPATIAL - axes + i] = w->dim[i];
-  if (cvl_window_spread(g, &o->strides, "strides", g->stride, e) != 0) return -1;
-  if (cvl_window_spread(g, &o->dilations, "dilations", g->dilation, e) != 0) return -1;
-  return cvl_window_conv(g, &o->padding, e);
-}
-
 static int check_types(const cvl_args *a, cvl_err *e) {
   for (int i = 1; i < a->n_in; i++)
     if (a->in[i] != NULL && a->in[i]->dtype != a->in[0]->dtype)

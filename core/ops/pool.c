@@ -319,18 +319,6 @@ CVL_KERNELS(avg_pool_data, avg_data, avg_data_backward)
 #else
 #include "ops/call.h"
 
-int cvl_pool_window(cvl_window *w, const cvl_shape *x, int axes, const cvl_pool_options *o,
-                    cvl_err *e) {
-  const cvl_ints *strides = o->strides.n == 1 && o->strides.v[0] == 0 ? &o->pool_size : &o->strides;
-  if (cvl_window_init(w, x, axes, e) != 0) return -1;
-  if (cvl_window_spread(w, &o->pool_size, "pool_size", w->filter, e) != 0) return -1;
-  if (cvl_window_spread(w, strides, "strides", w->stride, e) != 0) return -1;
-  if (w->filter[0] * w->filter[1] > INT32_MAX ||
-      w->filter[0] * w->filter[1] * w->filter[2] > INT32_MAX)
-    return cvl_fail(e, CVL_EARG, 0, "pool_size is too large"); /* places are 32-bit numbers */
-  return cvl_window_pool(w, &o->padding, o->ceil_mode, e);
-}
-
 /* The op's own number of spatial axes is in its name: max_pool2d. */
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const cvl_shape *x = &a->in[0]->shape;

@@ -5,15 +5,11 @@
 ** amsgrad: v's largest value so far takes its place in the last line (Reddi et al. 2018, arXiv:1904.09237).
 ** AdamW: the same with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
 */
-#include "optim/optim.h"
+#include "optim/rules.h"
 
 #include <math.h>
 
-typedef struct {
-  cvl_optim_options common; /* first */
-  double beta1, beta2, epsilon;
-  bool amsgrad;
-} options;
+typedef cvl_adam_options options;
 
 static int states(const void *o) { return ((const options *)o)->amsgrad ? 3 : 2; }
 

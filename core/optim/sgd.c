@@ -2,13 +2,9 @@
 ** SGD, with momentum m (Polyak 1964) the learning rate within the velocity:
 **   v <- m v - lr g      w <- w + v      or with nesterov  w <- w + m v - lr g   (Sutskever et al. 2013)
 */
-#include "optim/optim.h"
+#include "optim/rules.h"
 
-typedef struct {
-  cvl_optim_options common; /* first */
-  double momentum;
-  bool nesterov;
-} options;
+typedef cvl_sgd_options options;
 
 static int states(const void *o) { return ((const options *)o)->momentum > 0 ? 1 : 0; }
 

@@ -15,19 +15,18 @@ const cvl_tile *cvl_tile_used(int64_t columns) {
 }
 
 /* A tile that sticks out of C is made aside, and the part that counts is copied or added. */
-static void run_edge(const cvl_tile *tile, const cvl_block *b, const cvl_stretch *stretch,
-                     int64_t i0, int64_t j0, const float *first) {
-  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
-  int64_t rows = b->rows - i0 < tile->mr ? b->rows - i0 : tile->mr;
-  int64_t columns = b->columns - j0 < tile->nr ? b->columns - j0 : tile->nr;
-  for (int i = 0; i < tile->mr; i++) row[i] = c[i];
-  tile->kernel[b->layout](stretch, b->stretches, row, false, first);
+static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
+                     const cvl_stretch *stretch, float *const *row, int64_t rows, int64_t j,
+                     int64_t columns, const float *first) {
+  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
+  for (int i = 0; i < mr; i++) aside[i] = c[i];
+  kernel(stretch, b->stretches, aside, false, first);
   for (int64_t i = 0; i < rows; i++) {
-    float *y = b->row[i0 + i] + j0;
+    float *y = row[i] + j;
     if (b->add)
-      for (int64_t j = 0; j < columns; j++) y[j] += c[i][j];
+      for (int64_t k = 0; k < columns; k++) y[k] += c[i][k];
     else
-      for (int64_t j = 0; j < columns; j++) y[j] = c[i][j];
+      for (int64_t k = 0; k < columns; k++) y[k] = c[i][k];
   }
 }
 
@@ -35,27 +34,30 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   static const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK, 1};
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
-  int64_t a_step = tile->mr * across[b->layout];
   for (int64_t j = 0; j < b->columns; j += tile->nr) {
-    bool whole = b->columns - j >= tile->nr;
+    int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
     const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
     for (int s = 0; s < b->stretches; s++) {
       at[s] = b->stretch[s];
       at[s].b += j / tile->nr * b->panel_size;
     }
-    if (first != NULL && !whole) {
+    if (first != NULL && columns < tile->nr) {
       memset(padded, 0, sizeof padded);
-      memcpy(padded, first, (size_t)(b->columns - j) * sizeof *padded);
+      memcpy(padded, first, (size_t)columns * sizeof *padded);
       first = padded;
     }
-    for (int64_t i = 0; i < b->rows; i += tile->mr) {
-      if (whole && b->rows - i >= tile->mr) {
-        for (int r = 0; r < tile->mr; r++) row[r] = b->row[i + r] + j;
-        tile->kernel[b->layout](at, b->stretches, row, b->add, first);
+    for (int64_t i = 0, mr; i < b->rows; i += mr) {
+      int64_t rows = b->rows - i;
+      bool high = rows >= tile->mr;
+      cvl_tile_kernel *kernel = high ? tile->kernel[b->layout] : tile->low[b->layout];
+      mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
+      if (rows >= mr && columns == tile->nr) {
+        for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
+        kernel(at, b->stretches, row, b->add, first);
       } else {
-        run_edge(tile, b, at, i, j, first);
+        run_edge(kernel, (int)mr, b, at, b->row + i, rows < mr ? rows : mr, j, columns, first);
       }
-      for (int s = 0; s < b->stretches; s++) at[s].a += a_step;
+      for (int s = 0; s < b->stretches; s++) at[s].a += mr * across[b->layout];
     }
   }
 }

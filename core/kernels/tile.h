@@ -19,6 +19,7 @@ enum {
   CVL_BLOCK_M_COLUMNS = 252, /* and by columns; multiples of every `mr` */
   CVL_CHUNK = 64,            /* columns of a block stored in chunks */
   CVL_TILE_MAX_ROWS = 12,
+  CVL_TILE_LOW_ROWS = 4,
   CVL_TILE_MAX_COLUMNS = 32,
   CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A by rows or by columns */
 };
@@ -44,9 +45,10 @@ typedef struct cvl_stretch {
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, float *const *row, bool add,
                              const float *first);
 
+/* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block. */
 typedef struct cvl_tile {
   int mr, nr;
-  cvl_tile_kernel *kernel[CVL_LAYOUTS];
+  cvl_tile_kernel *kernel[CVL_LAYOUTS], *low[CVL_LAYOUTS];
 } cvl_tile;
 
 /* For each ISA a wide one, and a narrow one for matrices of few columns. */

@@ -48,20 +48,21 @@ INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool ad
       tile(s, stretches, row, false, NULL, rows, vectors, across, along);            \
   }
 
-KERNEL(wide_by_rows, WIDE_ROWS, 2, CVL_BLOCK_ROW, 1)
-KERNEL(wide_by_columns, WIDE_ROWS, 2, 1, CVL_BLOCK_ROW)
-KERNEL(wide_chunk_by_rows, WIDE_ROWS, 2, CVL_CHUNK, 1)
-KERNEL(wide_chunk_by_columns, WIDE_ROWS, 2, 1, CVL_CHUNK)
-KERNEL(narrow_by_rows, NARROW_ROWS, 1, CVL_BLOCK_ROW, 1)
-KERNEL(narrow_by_columns, NARROW_ROWS, 1, 1, CVL_BLOCK_ROW)
-KERNEL(narrow_chunk_by_rows, NARROW_ROWS, 1, CVL_CHUNK, 1)
-KERNEL(narrow_chunk_by_columns, NARROW_ROWS, 1, 1, CVL_CHUNK)
+/* The four layouts for tiles of one size. */
+#define KERNELS(name, rows, vectors)                         \
+  KERNEL(name##_by_rows, rows, vectors, CVL_BLOCK_ROW, 1)    \
+  KERNEL(name##_by_columns, rows, vectors, 1, CVL_BLOCK_ROW) \
+  KERNEL(name##_chunk_by_rows, rows, vectors, CVL_CHUNK, 1)  \
+  KERNEL(name##_chunk_by_columns, rows, vectors, 1, CVL_CHUNK)
+#define NAMES(name) \
+  { name##_by_rows, name##_by_columns, name##_chunk_by_rows, name##_chunk_by_columns }
+
+KERNELS(wide, WIDE_ROWS, 2)
+KERNELS(wide_low, CVL_TILE_LOW_ROWS, 2)
+KERNELS(narrow, NARROW_ROWS, 1)
+KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
 
 const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = {
-    {WIDE_ROWS,
-     2 * LANES,
-     {wide_by_rows, wide_by_columns, wide_chunk_by_rows, wide_chunk_by_columns}},
-    {NARROW_ROWS,
-     LANES,
-     {narrow_by_rows, narrow_by_columns, narrow_chunk_by_rows, narrow_chunk_by_columns}},
+    {WIDE_ROWS, 2 * LANES, NAMES(wide), NAMES(wide_low)},
+    {NARROW_ROWS, LANES, NAMES(narrow), NAMES(narrow_low)},
 };

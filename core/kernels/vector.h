@@ -6,6 +6,9 @@
 #define CVL_KERNELS_VECTOR_H
 
 #include <stdint.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #ifndef CVL_ISA_SUFFIX
 #error "compile with -DCVL_ISA_SUFFIX=_baseline, _avx2 or _avx512"
@@ -36,6 +39,20 @@ typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
 
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
+/* Past the caches, when a vector is a whole line of them: for results that are larger than the last one. Needs an aligned
+** address; whoever wrote so calls stream_end() before other threads read. */
+INLINE void stream(float *p, vec v) {
+#ifdef __AVX512F__
+  _mm512_stream_ps(p, (__m512)v);
+#else
+  store(p, v);
+#endif
+}
+INLINE void stream_end(void) {
+#ifdef __AVX512F__
+  _mm_sfence();
+#endif
+}
 INLINE vec splat(float x) { return x - (vec){0}; }
 
 /* The first n < LANES floats; the rest is zero. */

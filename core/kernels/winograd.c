@@ -24,9 +24,11 @@ enum {
   NARROW = 128,     /* as with so few channels in all, whose tiles then fit a core's own cache */
   GROUP = 128,      /* target channels between the second and the third step */
   MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
-  FEW_BLOCK = 4,    /* tiles of a task in the second order, */
-  FEW_BYTES = 24 << 20, /* all of which must stay in the last cache, */
-  MANY_BYTES = 8 << 20  /* where filters larger than this would not */
+  LINE = 16,        /* floats in a line of the cache */
+  PAST_BYTES = 12 << 20, /* results from this size on are written past the caches */
+  FEW_BLOCK = 4,         /* tiles of a task in the second order, */
+  FEW_BYTES = 24 << 20,  /* all of which must stay in the last cache, */
+  MANY_BYTES = 8 << 20   /* where filters larger than this would not */
 };
 
 typedef struct {
@@ -35,7 +37,7 @@ typedef struct {
   cvl_tiled source, target;
   int64_t tiles;
   int64_t w_tap, w_row, w_column;
-  bool backwards;
+  bool backwards, past; /* past: results are larger than the last cache */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
   int planes;
@@ -93,10 +95,20 @@ void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, co
                   (float **)(uintptr_t)pixel);
 }
 
+void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map) {
+  int64_t w = tile % g->wide * g->step - g->left, h = tile / g->wide % g->high * g->step - g->top;
+  int64_t right = min(w + g->size, g->W), bottom = min(h + g->size, g->H), left = max(w, 0);
+  const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
+  for (int64_t r = max(h, 0); r < bottom; r++)
+    for (int64_t i = (r * g->W + left) * g->C; i < (r * g->W + right) * g->C; i += LINE)
+      __builtin_prefetch(image + i, 0, 2);
+}
+
 /* Tiles [first, last) to rows 0, 1, ... of v. */
 static void transform_tiles(const job *j, int64_t first, int64_t last, float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   for (int64_t t = first; t < last; t++, v += CVL_CHUNK) {
+    if (t + 1 < j->tiles) cvl_tile_prefetch(&j->source, t + 1, j->x);
     cvl_tile_pixels_read(&j->source, t, j->x, j->zeros, pixel);
     j->winograd->input(pixel, j->source.C, v, j->v_plane, j->v_chunk);
   }
@@ -141,7 +153,7 @@ static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int
   for (int64_t t = 0; t < rows; t++) {
     cvl_tile_pixels(&j->target, first + t, j->y + k, NULL, pixel);
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns,
-                        j->bias != NULL ? j->bias + k : NULL, pixel);
+                        j->bias != NULL ? j->bias + k : NULL, pixel, j->past);
   }
 }
 
@@ -251,6 +263,8 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step);
   j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
   j->tiles = images * j->target.high * j->target.wide;
+  j->past = images * j->target.H * j->target.W * j->target.C >= PAST_BYTES / 4 &&
+            j->target.C % 16 == 0 && (uintptr_t)j->y % 64 == 0;
   few = j->planes * j->tiles * j->source.C <= FEW_BYTES / 4 &&
         CVL_FILTER_PLANES * j->source.C * j->target.C > MANY_BYTES / 4;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;

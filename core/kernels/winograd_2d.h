@@ -58,7 +58,7 @@ INLINE void gradient_2d(transform *f, const int size, const int places, const fl
 
 /* n channels from k on: {places, places} planes to {size, size} pixels, of which NULL ones are skipped. */
 INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      vec bias, float *const *pixel, int64_t k, int64_t n) {
+                      vec bias, float *const *pixel, int64_t k, int64_t n, const bool past) {
   vec half[MOST][MOST], in[MOST], out[MOST];
   for (int s = 0; s < places; s++, m += plane) {
 #pragma GCC unroll 9
@@ -71,19 +71,28 @@ INLINE void to_pixels(transform *f, const int places, const int size, const floa
     f(out, half[r]);
 #pragma GCC unroll 9
     for (int s = 0; s < size; s++)
-      if (pixel[r * size + s] != NULL) store_n(pixel[r * size + s] + k, out[s] + bias, n);
+      if (pixel[r * size + s] == NULL)
+        continue;
+      else if (past)
+        stream(pixel[r * size + s] + k, out[s] + bias);
+      else
+        store_n(pixel[r * size + s] + k, out[s] + bias, n);
   }
 }
 
 INLINE void output_2d(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      int64_t columns, const float *bias, float *const *pixel) {
+                      int64_t columns, const float *bias, float *const *pixel, bool past) {
   int64_t k = 0, n;
+  for (; past && k < columns; k += LANES)
+    to_pixels(f, places, size, m + k, plane, bias != NULL ? load(bias + k) : (vec){0}, pixel, k,
+              LANES, true);
   for (; k + LANES <= columns; k += LANES)
     to_pixels(f, places, size, m + k, plane, bias != NULL ? load(bias + k) : (vec){0}, pixel, k,
-              LANES);
+              LANES, false);
   if ((n = columns - k) > 0)
     to_pixels(f, places, size, m + k, plane, bias != NULL ? load_part(bias + k, n) : (vec){0},
-              pixel, k, n);
+              pixel, k, n, false);
+  if (past) stream_end();
 }
 
 /* The filter's {3, 3} taps to {6, 6} planes. Where its columns are far apart its rows are near: a square at a time is
@@ -118,10 +127,11 @@ INLINE void filter_gradient_2d(transform *f, const float *u, int64_t plane, int6
   float *pixel[9], whole[6 * 6][LANES];
   int64_t i = 0;
   for (int t = 0; t < 9; t++) pixel[t] = gw + t * tap;
-  for (; i + LANES <= n; i += LANES) to_pixels(f, 6, 3, u + i, plane, (vec){0}, pixel, i, LANES);
+  for (; i + LANES <= n; i += LANES)
+    to_pixels(f, 6, 3, u + i, plane, (vec){0}, pixel, i, LANES, false);
   if (i == n) return;
   for (int t = 0; t < 36; t++) store(whole[t], load_part(u + t * plane + i, n - i));
-  to_pixels(f, 6, 3, whole[0], LANES, (vec){0}, pixel, i, n - i);
+  to_pixels(f, 6, 3, whole[0], LANES, (vec){0}, pixel, i, n - i, false);
 }
 
 #endif

@@ -1,7 +1,10 @@
 /*
 ** The gradient of the filter: gw = G^T [ sum over tiles (B^T x B)^T (A gy A^T) ] G, where the sum is one matrix product
-** {C, tiles} {tiles, K} for each of the 36 places. Tiles are taken in as large a number as stays in the last-level cache
-** once transformed: all threads transform them, then all threads multiply.
+** {C, tiles} {tiles, K} for each of the 36 places. Two orders of work:
+** - Few channels, many tiles: the tiles are cut into parts, and each task takes a part, some tiles at a time, through both
+**   steps, to a sum of its own; the sums are added in the order of the parts.
+** - Many channels, whose sums would be too large for that: tiles are taken in as large a number as stays in the last-level
+**   cache once transformed; all threads transform them, then all threads multiply.
 */
 #include <string.h>
 
@@ -12,8 +15,11 @@
 #include "kernels/winograd.h"
 
 enum {
-  GAP = 16,            /* as in winograd.c */
-  TRANSFORM = 8,       /* tiles of a task that transforms */
+  GAP = 16,                /* as in winograd.c */
+  PARTS = 8,               /* at most */
+  PARTS_LIMIT = 128 * 128, /* C * K: the largest filters that are summed in parts */
+  BLOCK = 64,              /* tiles at a time in a part */
+  TRANSFORM = 8,           /* tiles of a task that transforms */
   SUM = 128,           /* tiles at a time: their part of a tile of u fits the first-level cache */
   WIDE = 128,          /* columns of a task that multiplies */
   KEPT_BYTES = 6 << 20 /* of transformed tiles */
@@ -30,48 +36,47 @@ typedef struct {
   int planes;
   int64_t first, count, room;    /* tiles now in v and z, and at most */
   int64_t chunks, panels, group; /* of C; of K; panels of a task */
+  int64_t parts, part;           /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
   float *v, *z; /* {planes, chunks, room, CVL_CHUNK}, {planes, panels, room, nr} */
-  float *u;     /* {CVL_FILTER_PLANES, C, K} */
+  float *u;     /* {parts, CVL_FILTER_PLANES, C, K} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
-static void transform(void *context, int64_t chunk, int worker) {
-  const job *j = context;
+/* Tiles [first, last) to rows 0, 1, ... of v and z. */
+static void transform_tiles(const job *j, int64_t first, int64_t last, float *v, float *z) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
-  (void)worker;
-  for (int64_t t = chunk * TRANSFORM; t < min((chunk + 1) * TRANSFORM, j->count); t++) {
-    cvl_tile_pixels_read(&j->read, j->first + t, j->x, j->zeros, pixel);
-    j->winograd->input(pixel, j->p->C, j->v + t * CVL_CHUNK, j->v_plane, j->room * CVL_CHUNK);
-    cvl_tile_pixels_read(&j->written, j->first + t, j->gy, j->zeros, pixel);
-    j->winograd->gradient(pixel, j->p->K, j->z + t * nr, j->z_plane, j->room * nr, (int)nr);
+  for (int64_t t = first; t < last; t++, v += CVL_CHUNK, z += nr) {
+    if (t + 1 < j->tiles) {
+      cvl_tile_prefetch(&j->read, t + 1, j->x);
+      cvl_tile_prefetch(&j->written, t + 1, j->gy);
+    }
+    cvl_tile_pixels_read(&j->read, t, j->x, j->zeros, pixel);
+    j->winograd->input(pixel, j->p->C, v, j->v_plane, j->room * CVL_CHUNK);
+    cvl_tile_pixels_read(&j->written, t, j->gy, j->zeros, pixel);
+    j->winograd->gradient(pixel, j->p->K, z, j->z_plane, j->room * nr, (int)nr);
   }
 }
 
-/* One plane of u, one chunk of C, one group of panels: the places that go with the plane are added to it, or start it.
-** The planes of u with the most places, and so the most work, are the last ones: they are taken first. */
-static void multiply(void *context, int64_t task, int worker) {
-  const job *j = context;
-  int u_plane = CVL_FILTER_PLANES - 1 - (int)(task / j->chunks / ceil_div(j->panels, j->group));
-  int64_t chunk = task % j->chunks,
-          panel = task / j->chunks % ceil_div(j->panels, j->group) * j->group;
+/* One plane of u, one chunk of C, panels [panel, panel + group) of K: the places that go with the plane are added to it,
+** or start it. */
+static void multiply(const job *j, const float *v, const float *z, float *u, int u_plane,
+                     int64_t chunk, int64_t panel, int64_t group, int64_t count, bool add) {
   int64_t nr = j->tile->nr, C = j->p->C, K = j->p->K, c = chunk * CVL_CHUNK,
           rows = min(CVL_CHUNK, C - c);
   float *row[CVL_CHUNK];
-  bool add = j->first > 0;
-  (void)worker;
-  for (int64_t i = 0; i < rows; i++)
-    row[i] = j->u + u_plane * j->u_plane + (c + i) * K + panel * nr;
+  for (int64_t i = 0; i < rows; i++) row[i] = u + u_plane * j->u_plane + (c + i) * K + panel * nr;
+  v += chunk * j->room * CVL_CHUNK;
+  z += panel * j->room * nr;
   for (int i = 0; i < j->planes; i++) {
     if (cvl_filter_plane(j->winograd, i) != u_plane) continue;
-    const float *v = j->v + i * j->v_plane + chunk * j->room * CVL_CHUNK;
-    const float *z = j->z + i * j->z_plane + panel * j->room * nr;
-    for (int64_t t = 0; t < j->count; t += SUM, add = true) {
-      cvl_stretch stretch = {v + t * CVL_CHUNK, z + t * nr, min(SUM, j->count - t)};
+    for (int64_t t = 0; t < count; t += SUM, add = true) {
+      cvl_stretch stretch = {v + i * j->v_plane + t * CVL_CHUNK, z + i * j->z_plane + t * nr,
+                             min(SUM, count - t)};
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_COLUMNS,
                                           .rows = rows,
-                                          .columns = min(K - panel * nr, j->group * nr),
+                                          .columns = min(K - panel * nr, group * nr),
                                           .row = row,
                                           .panel_size = j->room * nr,
                                           .stretch = &stretch,
@@ -79,6 +84,84 @@ static void multiply(void *context, int64_t task, int worker) {
                                           .add = add});
     }
   }
+}
+
+/* The first order. */
+static void part_task(void *context, int64_t part, int worker) {
+  const job *j = context;
+  int64_t last = min((part + 1) * j->part, j->tiles);
+  float *v = j->v + worker * j->planes * j->v_plane, *z = j->z + worker * j->planes * j->z_plane;
+  float *u = j->u + part * CVL_FILTER_PLANES * j->u_plane;
+  for (int64_t t = part * j->part; t < last; t += j->room) {
+    int64_t count = min(j->room, last - t);
+    transform_tiles(j, t, t + count, v, z);
+    for (int i = 0; i < CVL_FILTER_PLANES; i++)
+      for (int64_t chunk = 0; chunk < j->chunks; chunk++)
+        multiply(j, v, z, u, i, chunk, 0, j->panels, count, t > part * j->part);
+  }
+}
+
+static void add_parts(void *context, int64_t first, int64_t last) {
+  const job *j = context;
+  for (int64_t part = 1; part < j->parts; part++) {
+    const float *restrict from = j->u + part * CVL_FILTER_PLANES * j->u_plane;
+    float *restrict to = j->u;
+    for (int64_t i = first; i < last; i++) to[i] += from[i];
+  }
+}
+
+static int run_parts(job *j, cvl_err *e) {
+  int64_t threads = cvl_threads();
+  j->room = min(BLOCK, round_up(ceil_div(j->tiles, PARTS), TRANSFORM));
+  j->part = round_up(ceil_div(j->tiles, PARTS), j->room);
+  j->parts = ceil_div(j->tiles, j->part);
+  j->v_plane = j->chunks * j->room * CVL_CHUNK + GAP;
+  j->z_plane = j->panels * j->room * j->tile->nr + GAP;
+  if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
+  if ((j->z = cvl_scratch_take(threads * j->planes * j->z_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->parts * CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  cvl_parallel(j->parts, part_task, j);
+  cvl_parallel_range(CVL_FILTER_PLANES * j->u_plane, 1 << 14, add_parts, j);
+  return 0;
+}
+
+/* The second order. The planes of u with the most places, and so the most work, are the last ones: they are taken first.
+*/
+static void transform_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  int64_t t = chunk * TRANSFORM;
+  (void)worker;
+  transform_tiles(j, j->first + t, j->first + min(t + TRANSFORM, j->count), j->v + t * CVL_CHUNK,
+                  j->z + t * j->tile->nr);
+}
+
+static void multiply_task(void *context, int64_t task, int worker) {
+  const job *j = context;
+  int64_t groups = ceil_div(j->panels, j->group);
+  (void)worker;
+  multiply(j, j->v, j->z, j->u, CVL_FILTER_PLANES - 1 - (int)(task / j->chunks / groups),
+           task % j->chunks, task / j->chunks % groups * j->group, j->group, j->count,
+           j->first > 0);
+}
+
+static int run_together(job *j, cvl_err *e) {
+  int64_t nr = j->tile->nr;
+  j->group = WIDE / nr;
+  j->parts = 1;
+  j->room =
+      KEPT_BYTES / (j->planes * (int64_t)sizeof(float) * (j->chunks * CVL_CHUNK + j->panels * nr));
+  j->room = min(max(j->room / SUM, 1) * SUM, j->tiles);
+  j->v_plane = j->chunks * j->room * CVL_CHUNK + GAP;
+  j->z_plane = j->panels * j->room * nr + GAP;
+  if ((j->v = cvl_scratch_take(j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
+  if ((j->z = cvl_scratch_take(j->planes * j->z_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  for (j->first = 0; j->first < j->tiles; j->first += j->count) {
+    j->count = min(j->room, j->tiles - j->first);
+    cvl_parallel(ceil_div(j->count, TRANSFORM), transform_task, j);
+    cvl_parallel(CVL_FILTER_PLANES * j->chunks * ceil_div(j->panels, j->group), multiply_task, j);
+  }
+  return 0;
 }
 
 static void finish(void *context, int64_t first, int64_t last) {
@@ -96,7 +179,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .gw = gw,
            .tile = cvl_tile_used(p->K),
            .winograd = cvl_winograd_used(p->stride[1], false)};
-  int64_t nr = j.tile->nr, widest = max(p->C, p->K);
+  int64_t widest = max(p->C, p->K);
   int rc = -1;
   int64_t high = ceil_div(p->out[1], 4), wide = ceil_div(p->out[2], 4);
   j.read = (cvl_tiled){p->in[1],         p->in[2],          p->C, p->before[1], p->before[2],
@@ -105,24 +188,11 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.tiles = p->N * high * wide;
   j.planes = j.winograd->places * j.winograd->places;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
-  j.panels = ceil_div(p->K, nr);
-  j.group = WIDE / nr;
-  j.room =
-      KEPT_BYTES / (j.planes * (int64_t)sizeof(float) * (j.chunks * CVL_CHUNK + j.panels * nr));
-  j.room = min(max(j.room / SUM, 1) * SUM, j.tiles);
-  j.v_plane = j.chunks * j.room * CVL_CHUNK + GAP;
-  j.z_plane = j.panels * j.room * nr + GAP;
+  j.panels = ceil_div(p->K, j.tile->nr);
   j.u_plane = p->C * p->K + GAP;
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
-  if ((j.v = cvl_scratch_take(j.planes * j.v_plane + CVL_CHUNK, e)) == NULL) goto done;
-  if ((j.z = cvl_scratch_take(j.planes * j.z_plane, e)) == NULL) goto done;
-  if ((j.u = cvl_scratch_take(CVL_FILTER_PLANES * j.u_plane, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
-  for (j.first = 0; j.first < j.tiles; j.first += j.count) {
-    j.count = min(j.room, j.tiles - j.first);
-    cvl_parallel(ceil_div(j.count, TRANSFORM), transform, &j);
-    cvl_parallel(CVL_FILTER_PLANES * j.chunks * ceil_div(j.panels, j.group), multiply, &j);
-  }
+  if ((p->C * p->K <= PARTS_LIMIT ? run_parts(&j, e) : run_together(&j, e)) != 0) goto done;
   cvl_parallel_range(p->C, 1 + 4096 / p->K, finish, &j);
   rc = 0;
 done:

@@ -7,8 +7,8 @@ static void input(const float *const *pixel, int64_t C, float *v, int64_t plane,
 }
 
 static void output(const float *m, int64_t plane, int64_t columns, const float *bias,
-                   float *const *pixel) {
-  output_2d(output_1d, 6, 4, m, plane, columns, bias, pixel);
+                   float *const *pixel, bool past) {
+  output_2d(output_1d, 6, 4, m, plane, columns, bias, pixel, past);
 }
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,

@@ -18,6 +18,8 @@ local cases = { -- N, H, W, C, filter, K, options
   { 2, 9, 8, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
   { 2, 10, 9, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
   { 5, 6, 7, 16, { 1, 1 }, 9, {} },
+  { 80, 12, 11, 6, { 3, 3 }, 9, { padding = 1 } }, -- tiles for several parts of the filter's gradient
+  { 49, 32, 32, 4, { 3, 3 }, 64, { padding = "same" } }, -- a result that is written past the caches
 }
 
 local function leaf(x)

@@ -9,6 +9,8 @@ LUA      = lua5.4
 OPTIMIZE = -O2 -g
 SANITIZE =# address (with undefined) or thread
 SPEC     = $(sort $(wildcard spec/*_spec.lua))
+CUDA     = 0# 1 makes the CUDA plugin too, a part of everything
+CUDA_ARCHS = 75 80 86 89 90# GPUs that code is made for; newer ones compile from the PTX of the last
 JOBS     = $(shell nproc)
 
 # The packages themselves are listed in scripts/setup.sh.
@@ -63,7 +65,7 @@ BIND_C   := $(wildcard core/bind/*.c)
 CORE_C   := $(filter-out $(OP_C) $(ISA_C) core/bind/% core/cli/% core/cuda/% core/dist/%, \
               $(wildcard core/*/*.c))
 EMBEDDED := $(sort $(shell find lua models -name '*.lua' 2>/dev/null))
-FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu spec/support/*.c \
+FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu core/*/*.cuh spec/support/*.c \
               $(foreach e,h cc cu,spec/cudasim/*.$(e) spec/cudasim/*/*.$(e))))
 
 OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) \
@@ -74,7 +76,7 @@ BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
 MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,core/main.c $(wildcard core/cli/*.c))
 LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h $(GEN)/optim_list.h
 
-all: $(CONVLUA) $(BUILD)/convlua.so
+all: $(CONVLUA) $(BUILD)/convlua.so $(if $(filter 1,$(CUDA)),$(BUILD)/convlua_cuda.so,no-cuda)
 
 $(CONVLUA): $(MAIN_O) $(BIND_O) $(BUILD)/libconvlua.a
 	@echo "  LD convlua"
@@ -140,6 +142,7 @@ $(GEN)/embedded.c: scripts/embed.sh $(EMBEDDED) FORCE
 packages:
 	@sh scripts/setup.sh --check build
 
+include core/cuda/cuda.mk
 include spec/cudasim/cudasim.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -228,6 +231,7 @@ help:
 	@echo 'make            build/convlua and build/convlua.so, without touching the system'
 	@echo 'make setup      install the packages that are missing (apt)'
 	@echo 'make train      set up, build, train ResNet18 on CIFAR-10; ARGS="--epochs 3" and so on'
+	@echo 'make cuda       build/convlua_cuda.so, a part of make where nvcc is found; CUDA=0 leaves it out'
 	@echo 'make test       set up, build, run every spec; SPEC=spec/foo_spec.lua for one'
 	@echo 'make sanitize   the specs under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'
@@ -236,6 +240,6 @@ help:
 	@echo 'make docs       the reference, from the descriptors'
 	@echo 'make install    PREFIX=/usr/local DESTDIR=; make uninstall; make clean'
 
-.PHONY: all packages setup train bench docs test lint format sanitize tsan install uninstall \
+.PHONY: all cuda no-cuda packages setup train bench docs test lint format sanitize tsan install uninstall \
         clean help FORCE
 .DELETE_ON_ERROR:

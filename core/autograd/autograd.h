@@ -53,8 +53,9 @@ int cvl_backward(cvl_tensor *root, cvl_tensor *seed, const cvl_backward_options 
 int cvl_add_hook(cvl_tensor *x, void *context, int (*call)(void *, cvl_tensor **, cvl_err *),
                  void (*release)(void *), cvl_err *e);
 
-/* dst += src; same shape and floating type. Host-visible devices. */
-void cvl_accumulate(cvl_tensor *dst, const cvl_tensor *src);
+/* dst += src, outside of the tape; src is broadcast to dst's shape; one device, one type, on the CPU a floating one. Cannot
+** fail there. */
+int cvl_accumulate(cvl_tensor *dst, cvl_tensor *src, cvl_err *e);
 
 /* The name of the op or function that made x, or NULL for a leaf. */
 const char *cvl_made_by(const cvl_tensor *x);

@@ -64,11 +64,20 @@ static void add_row_f64(const cvl_loop *l, int64_t n, char *const *p) {
     *(double *)(void *)(p[0] + i * l->step[0]) += *(const double *)(void *)(p[1] + i * l->step[1]);
 }
 
-void cvl_accumulate(cvl_tensor *dst, const cvl_tensor *src) {
+extern const cvl_op cvl_op_add;
+
+int cvl_accumulate(cvl_tensor *dst, cvl_tensor *src, cvl_err *e) {
   const cvl_tensor *operands[] = {dst, src};
   cvl_loop l;
+  if (!cvl_device_of(dst)
+           ->host_visible) { /* the device's addition, its result where the first term is */
+    const cvl_kernels *k = cvl_op_kernels(&cvl_op_add, dst, e);
+    cvl_args a = {.op = &cvl_op_add, .n_in = 2, .in = (cvl_tensor *[]){dst, src}};
+    return k == NULL ? -1 : k->forward(&a, dst, e);
+  }
   cvl_loop_init(&l, &dst->shape, operands, 2);
   cvl_loop_run(&l, dst->dtype == CVL_F32 ? add_row_f32 : add_row_f64);
+  return 0;
 }
 
 /* Nobody else sees this tensor's memory, so that it may be added into. */
@@ -85,9 +94,9 @@ static int gather(walk *w, cvl_tensor **sum, cvl_tensor *g) {
     return 0;
   }
   if (!w->options->create_graph && exclusive(*sum)) {
-    cvl_accumulate(*sum, g);
+    int rc = cvl_accumulate(*sum, g, w->e);
     cvl_release(g);
-    return 0;
+    return rc;
   }
   cvl_scope_init(&s, w->e);
   if ((total = cvl_add(&s, *sum, g)) != NULL) cvl_retain(total);

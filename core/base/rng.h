@@ -8,12 +8,14 @@
 
 #include <stdint.h>
 
+#include "base/portable.h"
+
 typedef struct cvl_rng {
   uint64_t seed, stream, position; /* position counts blocks of four 32-bit numbers */
 } cvl_rng;
 
 /* The four numbers of block `position`. */
-static inline void cvl_philox(const cvl_rng *g, uint64_t position, uint32_t out[4]) {
+CVL_BOTH static inline void cvl_philox(const cvl_rng *g, uint64_t position, uint32_t out[4]) {
   uint32_t c0 = (uint32_t)position, c1 = (uint32_t)(position >> 32);
   uint32_t c2 = (uint32_t)g->stream, c3 = (uint32_t)(g->stream >> 32);
   uint32_t k0 = (uint32_t)g->seed, k1 = (uint32_t)(g->seed >> 32);
@@ -34,8 +36,8 @@ static inline void cvl_philox(const cvl_rng *g, uint64_t position, uint32_t out[
 }
 
 /* 24 random bits in [0, 1), and 53 in [0, 1). */
-static inline float cvl_uniform_f32(uint32_t r) { return (float)(r >> 8) * 0x1p-24f; }
-static inline double cvl_uniform_f64(uint32_t hi, uint32_t lo) {
+CVL_BOTH static inline float cvl_uniform_f32(uint32_t r) { return (float)(r >> 8) * 0x1p-24f; }
+CVL_BOTH static inline double cvl_uniform_f64(uint32_t hi, uint32_t lo) {
   return (double)(((uint64_t)hi << 21) ^ (lo >> 11)) * 0x1p-53;
 }
 

@@ -114,7 +114,7 @@ void cvl_collect_all(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   lua_gc(L, LUA_GCCOLLECT); /* what finalizers let go */
   cvl_scratch_trim();
-  cvl_cache_empty(cvl_cpu());
+  cvl_caches_empty();
 }
 
 /* t:free(), __gc and __close. A second call is harmless. */

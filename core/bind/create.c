@@ -61,17 +61,29 @@ static void read_shape(lua_State *L, int first, int last, const char *who, optio
   if (last >= first) cvl_check_shape(L, first, last, who, shape);
 }
 
-/* Pushes a new CPU tensor; the caller fills it, then calls finish. */
-static cvl_tensor *make(lua_State *L, const char *who, const cvl_shape *shape, cvl_dtype t) {
+/* Pushes a new tensor; on the CPU, where the caller fills it, for d == NULL. Then the caller calls finish. */
+static cvl_tensor *make_on(lua_State *L, const char *who, const cvl_shape *shape, cvl_dtype t,
+                           cvl_device *d) {
   cvl_err e = {0};
   cvl_tensor **y = cvl_box(L);
-  if ((*y = cvl_tensor_new(shape, t, NULL, &e)) == NULL && e.code == CVL_ENOMEM) {
+  if ((*y = cvl_tensor_new(shape, t, d, &e)) == NULL && e.code == CVL_ENOMEM) {
     cvl_collect_all(L);
     e = (cvl_err){0};
-    *y = cvl_tensor_new(shape, t, NULL, &e);
+    *y = cvl_tensor_new(shape, t, d, &e);
   }
   if (*y == NULL) cvl_raise(L, who, &e);
   return *y;
+}
+
+static cvl_tensor *make(lua_State *L, const char *who, const cvl_shape *shape, cvl_dtype t) {
+  return make_on(L, who, shape, t, NULL);
+}
+
+static cvl_device *device_of(lua_State *L, const char *who, const options *o) {
+  cvl_err e = {0};
+  cvl_device *d = o->device != NULL ? cvl_device_get(o->device, &e) : cvl_cpu();
+  if (d == NULL) cvl_raise(L, who, &e);
+  return d;
 }
 
 /* Moves the tensor on top to its device, sets requires_grad, and returns it. */
@@ -82,8 +94,7 @@ static int finish(lua_State *L, const char *who, const options *o) {
   if (o->requires_grad && !cvl_dtype_floating(x->dtype))
     return luaL_error(L, "%s: only floating tensors have gradients, got %s", who,
                       cvl_dtype_name(x->dtype));
-  if (o->device != NULL && strcmp(o->device, "cpu") != 0) {
-    if ((d = cvl_device_get(o->device, &e)) == NULL) return cvl_raise(L, who, &e);
+  if ((d = device_of(L, who, o)) != cvl_device_of(x)) {
     there = cvl_box(L);
     x = cvl_check_tensor(L, -2);
     if ((x = *there = cvl_tensor_clone(x, d, &e)) == NULL) return cvl_raise(L, who, &e);
@@ -97,13 +108,21 @@ static cvl_dtype type_or(const options *o, cvl_dtype def) {
   return o->dtype >= 0 ? (cvl_dtype)o->dtype : def;
 }
 
+/* A tensor of equal elements, made where it is wanted. */
+static int make_full(lua_State *L, const char *who, const cvl_shape *shape, const options *o,
+                     double v) {
+  cvl_err e = {0};
+  cvl_tensor *x = make_on(L, who, shape, type_or(o, CVL_F32), device_of(L, who, o));
+  if (cvl_tensor_fill(x, v, &e) != 0) return cvl_raise(L, who, &e);
+  return finish(L, who, o);
+}
+
 static int filled(lua_State *L, const char *who, double v) {
   options o;
   cvl_shape shape;
   int last = read_options(L, 1, who, &o);
   read_shape(L, 1, last, who, &o, &shape);
-  cvl_tensor_fill(make(L, who, &shape, type_or(&o, CVL_F32)), v);
-  return finish(L, who, &o);
+  return make_full(L, who, &shape, &o, v);
 }
 
 static int zeros(lua_State *L) { return filled(L, "zeros", 0); }
@@ -117,8 +136,7 @@ static int full(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   read_shape(L, 1, 1, "full", &o, &shape);
   double v = luaL_checknumber(L, 2);
-  cvl_tensor_fill(make(L, "full", &shape, type_or(&o, CVL_F32)), v);
-  return finish(L, "full", &o);
+  return make_full(L, "full", &shape, &o, v);
 }
 
 static int fill_random(lua_State *L, const char *who, void (*fill)(cvl_tensor *, double, double),
@@ -213,7 +231,7 @@ static int eye(lua_State *L) {
   luaL_argcheck(L, n >= 0, 1, "0 or more expected");
   cvl_shape shape = {.ndim = 2, .dim = {n, n}};
   cvl_tensor *x = make(L, "eye", &shape, type_or(&o, CVL_F32));
-  cvl_tensor_fill(x, 0);
+  cvl_tensor_fill(x, 0, NULL);
   for (int64_t i = 0; i < n; i++) set_element(x, i * (n + 1), 1);
   return finish(L, "eye", &o);
 }

@@ -254,19 +254,17 @@ static int set_field(lua_State *L) {
   if (!cvl_shape_equal(&x->shape, &slot->x->shape))
     return luaL_error(L, "%s: %s has the shape %s, got %s", l->type->name, name,
                       cvl_shape_text(&slot->x->shape, want), cvl_shape_text(&x->shape, got));
-  if (cvl_device_of(x) != cvl_device_of(slot->x) || !cvl_device_of(x)->host_visible)
-    return luaL_error(L, "%s: %s and the new values must both be on the CPU", l->type->name, name);
   if (x->dtype != slot->x->dtype ||
       x->storage == slot->x->storage) { /* overlapping views: through a copy */
     grad = cvl_set_grad_enabled(false);
     if (x->dtype != slot->x->dtype)
       cvl_apply(&cvl_op_cast, &x, 1, &(int){(int)slot->x->dtype}, copy, &e);
     else
-      *copy = cvl_tensor_clone(x, cvl_cpu(), &e);
+      *copy = cvl_tensor_clone(x, cvl_device_of(x), &e);
     cvl_set_grad_enabled(grad);
     if ((x = *copy) == NULL) return cvl_raise(L, l->type->name, &e);
   }
-  cvl_tensor_copy(slot->x, x, &e);
+  if (cvl_tensor_copy(slot->x, x, &e) != 0) return cvl_raise(L, l->type->name, &e);
   slot->x->storage->version++;
   return 0;
 }

@@ -39,21 +39,19 @@ static void check_inputs(lua_State *L, const cvl_op *op) {
 }
 
 static cvl_tensor *number_tensor(lua_State *L, int index, cvl_dtype t, cvl_device *d, cvl_err *e) {
-  cvl_shape none = {0};
-  cvl_tensor *x = cvl_tensor_new(&none, t, NULL, e), *there;
-  if (x == NULL) return NULL;
-  if (t == CVL_I64)
-    *(int64_t *)cvl_data(x) = lua_tointeger(L, index);
-  else
-    cvl_tensor_fill(x, lua_tonumber(L, index));
+  const cvl_shape none = {0};
+  cvl_tensor *x, *there;
+  if (t != CVL_I64) return cvl_tensor_full(&none, t, d, lua_tonumber(L, index), e);
+  if ((x = cvl_tensor_new(&none, t, NULL, e)) == NULL) return NULL;
+  *(int64_t *)cvl_data(x) = lua_tointeger(L, index); /* a double has not enough bits */
   if (d == cvl_cpu()) return x;
   there = cvl_tensor_clone(x, d, e);
   cvl_release(x);
   return there;
 }
 
-/* Positions as Lua counts them, from 1 or from the end, become the core's. */
-static cvl_tensor *positions_to_core(const cvl_tensor *x, int arg, cvl_err *e) {
+/* Positions as Lua counts them, from 1 or from the end, become the core's; on the CPU. */
+static cvl_tensor *positions_from_one(cvl_tensor *x, int arg, cvl_err *e) {
   cvl_tensor *y;
   int64_t *p;
   if (x->dtype != CVL_I64 && x->dtype != CVL_I32 && x->dtype != CVL_U8) {
@@ -86,6 +84,15 @@ static cvl_tensor *positions_to_core(const cvl_tensor *x, int arg, cvl_err *e) {
   return y;
 }
 
+/* The same on x's device. Every one is looked at here, which a device is waited for. */
+static cvl_tensor *positions_to_core(cvl_tensor *x, int arg, cvl_err *e) {
+  cvl_tensor *y = positions_from_one(x, arg, e), *there;
+  if (y == NULL || cvl_device_of(x) == cvl_cpu()) return y;
+  there = cvl_tensor_clone(y, cvl_device_of(x), e);
+  cvl_release(y);
+  return there;
+}
+
 /* From here until the core returns, no Lua runs. */
 static int borrow(lua_State *L, inputs *b, cvl_err *e) {
   const cvl_op *op = b->op;
@@ -116,9 +123,20 @@ static void give_back(inputs *b) {
   }
 }
 
-static void positions_to_lua(cvl_tensor *y) {
-  int64_t *p = cvl_data(y);
-  for (int64_t i = 0, n = cvl_count(y); i < n; i++) p[i]++;
+/* The core's positions become Lua's, in place. */
+static int positions_to_lua(cvl_tensor *y, cvl_err *e) {
+  const cvl_shape none = {0};
+  cvl_tensor *one;
+  int rc;
+  if (cvl_device_of(y)->host_visible) {
+    int64_t *p = cvl_data(y);
+    for (int64_t i = 0, n = cvl_count(y); i < n; i++) p[i]++;
+    return 0;
+  }
+  if ((one = cvl_tensor_full(&none, y->dtype, cvl_device_of(y), 1, e)) == NULL) return -1;
+  rc = cvl_accumulate(y, one, e);
+  cvl_release(one);
+  return rc;
 }
 
 /* A table of tensors, copied to the stack's userdata below the options; returns how many. */
@@ -171,13 +189,13 @@ static int call_op(lua_State *L) {
   for (int attempt = 0;; attempt++) {
     rc = op->list ? borrow_list(L, &b) : borrow(L, &b, &e);
     if (rc == 0) rc = cvl_apply(op, b.in, b.n, options, y, &e);
+    if (rc == 0 && op->positions) rc = positions_to_lua(*y, &e);
     give_back(&b);
     if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
     cvl_collect_all(L);
     e = (cvl_err){0};
   }
   if (rc != 0) return cvl_raise(L, op->name, &e);
-  if (op->positions) positions_to_lua(*y);
   cvl_collect_if_due(L);
   return 1;
 }

@@ -276,8 +276,7 @@ static void check_state(lua_State *L, const cvl_optimizer *o, const char *name,
   if (x == NULL)
     luaL_error(L, "%s: the state has no tensor '%s', got %s", o->type->name, name,
                luaL_typename(L, -1));
-  if (x->dtype != want->dtype || !cvl_shape_equal(&x->shape, &want->shape) ||
-      !cvl_device_of(x)->host_visible)
+  if (x->dtype != want->dtype || !cvl_shape_equal(&x->shape, &want->shape))
     luaL_error(L, "%s: state '%s' must be %s %s, got %s %s", o->type->name, name,
                cvl_dtype_name(want->dtype), cvl_shape_text(&want->shape, a),
                cvl_dtype_name(x->dtype), cvl_shape_text(&x->shape, b));
@@ -287,17 +286,20 @@ static void check_state(lua_State *L, const cvl_optimizer *o, const char *name,
 /* o:load_state(table): everything is checked first, so that an error leaves the state as it was */
 static int load_state(lua_State *L) {
   cvl_optimizer *o = check_optimizer(L, 1);
-  const cvl_shape none = {0};
-  const cvl_tensor count = {.dtype = CVL_I64, .shape = none};
+  const cvl_tensor number = {.dtype = CVL_I64};
+  cvl_tensor *count;
   int64_t step_count;
   int entries = 0;
   cvl_err e = {0};
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
-  check_state(L, o, "step", &count);
+  check_state(L, o, "step", &number);
   lua_pushliteral(L, "step");
   lua_rawget(L, 2);
-  step_count = *(const int64_t *)cvl_data(cvl_test_tensor(L, -1));
+  count = cvl_tensor_on_host(cvl_test_tensor(L, -1), &e);
+  if (count == NULL) return cvl_raise(L, o->type->name, &e);
+  step_count = *(const int64_t *)cvl_data(count);
+  cvl_release(count);
   if (step_count < 0) return luaL_error(L, "%s: the state's step is negative", o->type->name);
   lua_settop(L, 2);
   for (int i = 0; i < o->n; i++)
@@ -314,7 +316,8 @@ static int load_state(lua_State *L) {
     for (int k = 0; k < o->states; k++) {
       lua_pushfstring(L, "%s.%d", o->type->state[k], i + 1);
       lua_rawget(L, 2);
-      cvl_tensor_copy(o->slot[i].state[k], cvl_test_tensor(L, -1), &e);
+      if (cvl_tensor_copy(o->slot[i].state[k], cvl_test_tensor(L, -1), &e) != 0)
+        return cvl_raise(L, o->type->name, &e);
       lua_settop(L, 2);
     }
   o->step = step_count;

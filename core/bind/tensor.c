@@ -162,16 +162,13 @@ static int assign(lua_State *L, int dst_index, int value_index, const char *who)
   char a[CVL_SHAPE_TEXT], b[CVL_SHAPE_TEXT];
   bool grad;
   guard_in_place(L, dst, who);
-  if (!cvl_device_of(dst)->host_visible)
-    return luaL_error(L, "%s: only CPU tensors can be changed in place", who);
   cast = cvl_box(L);
   if (lua_type(L, value_index) == LUA_TNUMBER || lua_isboolean(L, value_index)) {
     cvl_shape none = {0};
     double v = lua_isboolean(L, value_index) ? lua_toboolean(L, value_index)
                                              : lua_tonumber(L, value_index);
-    if ((*cast = cvl_tensor_new(&none, dst->dtype, NULL, &e)) == NULL) return cvl_raise(L, who, &e);
-    cvl_tensor_fill(*cast, v);
-    src = *cast;
+    src = *cast = cvl_tensor_full(&none, dst->dtype, cvl_device_of(dst), v, &e);
+    if (src == NULL) return cvl_raise(L, who, &e);
   } else {
     src = cvl_check_tensor(L, value_index);
     if (src->dtype != dst->dtype ||
@@ -180,7 +177,7 @@ static int assign(lua_State *L, int dst_index, int value_index, const char *who)
       if (src->dtype != dst->dtype)
         cvl_apply(&cvl_op_cast, &src, 1, &(int){(int)dst->dtype}, cast, &e);
       else
-        *cast = cvl_tensor_clone(src, cvl_cpu(), &e);
+        *cast = cvl_tensor_clone(src, cvl_device_of(src), &e);
       cvl_set_grad_enabled(grad);
       if ((src = *cast) == NULL) return cvl_raise(L, who, &e);
     }
@@ -189,7 +186,7 @@ static int assign(lua_State *L, int dst_index, int value_index, const char *who)
       !cvl_shape_equal(&shape, &dst->shape))
     return luaL_error(L, "%s: %s does not fit into %s", who, cvl_shape_text(&src->shape, a),
                       cvl_shape_text(&dst->shape, b));
-  cvl_tensor_copy(dst, src, &e);
+  if (cvl_tensor_copy(dst, src, &e) != 0) return cvl_raise(L, who, &e);
   dst->storage->version++;
   lua_settop(L, -2);
   return 0;

@@ -82,8 +82,8 @@ void cvl_cache_free(cvl_device *d, void *p, size_t bytes) {
   block *b;
   if (p == NULL) return;
   class = size_class(bytes, &size);
-  b = d->host_visible ? p : malloc(sizeof *b);
-  if (b == NULL) { /* no memory for the note: give the block back instead */
+  b = d->uncached ? NULL : d->host_visible ? p : malloc(sizeof *b);
+  if (b == NULL) { /* nor without memory for the note */
     d->free(d, p, size);
     cvl_mem_count(-(int64_t)size, 0);
     return;
@@ -114,4 +114,9 @@ void cvl_cache_empty(cvl_device *d) {
       cvl_mem_count(0, -(int64_t)class_size(class));
     }
   }
+}
+
+void cvl_caches_empty(void) {
+  cvl_device *open[32];
+  for (int i = 0, n = cvl_devices_open(open, 32); i < n; i++) cvl_cache_empty(open[i]);
 }

@@ -13,5 +13,6 @@ void *cvl_cache_alloc(cvl_device *d, size_t bytes, cvl_err *e);
 void cvl_cache_free(cvl_device *d, void *p, size_t bytes); /* `bytes` as asked for */
 /* Gives everything that is kept back to the device. */
 void cvl_cache_empty(cvl_device *d);
+void cvl_caches_empty(void); /* of every open device */
 
 #endif

@@ -75,11 +75,9 @@ int cvl_initialize(cvl_tensor *x, cvl_initializer init, cvl_fans fans, cvl_err *
   case CVL_INIT_ORTHOGONAL:
     return orthogonal(x, e);
   case CVL_INIT_ZEROS:
-    cvl_tensor_fill(x, 0);
-    return 0;
+    return cvl_tensor_fill(x, 0, e);
   case CVL_INIT_ONES:
-    cvl_tensor_fill(x, 1);
-    return 0;
+    return cvl_tensor_fill(x, 1, e);
   }
   return 0;
 }

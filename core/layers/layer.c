@@ -169,8 +169,7 @@ int cvl_declare_buffer(cvl_layer *l, const char *name, const cvl_shape *shape, d
                        cvl_err *e) {
   cvl_slot *slot = declare(l, name, shape, true, e);
   if (slot == NULL) return -1;
-  cvl_tensor_fill(slot->x, value);
-  return 0;
+  return cvl_tensor_fill(slot->x, value, e);
 }
 
 int cvl_check_channels(const cvl_shape *x, int ndim, int64_t channels, cvl_err *e) {

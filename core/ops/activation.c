@@ -12,6 +12,7 @@
 **                                                       Howard et al. 2019, arXiv:1905.02244
 ** NaN stays NaN, so that a guard finds it. At kinks the gradient is that of the left side.
 */
+/* CVL_EVERY_DEVICE */
 #include "ops/elementwise.h"
 
 #define O const cvl_no_options *o

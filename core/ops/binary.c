@@ -3,7 +3,7 @@
 **   add  a + b      sub  a - b      mul  a b      div  a / b      pow  a^b
 **   maximum, minimum: at ties each side gets half of the gradient      mod: a - floor(a / b) b, no gradient
 */
-/* CVL_EVERY_DTYPE */
+/* CVL_EVERY_DTYPE CVL_EVERY_DEVICE */
 #include "ops/elementwise.h"
 
 #define O const cvl_no_options *o

@@ -70,17 +70,15 @@ cvl_tensor *cvl_cast(cvl_scope *s, cvl_tensor *x, cvl_dtype dtype) {
   return cvl_call(s, &cvl_op_cast, &(cvl_cast_options){.dtype = (int)dtype}, 1, x);
 }
 
+/* A shell's device is not known. */
+static cvl_device *device_like(const cvl_tensor *like) {
+  return like->storage != NULL ? cvl_device_of(like) : cvl_cpu();
+}
+
 cvl_tensor *cvl_scalar(cvl_scope *s, const cvl_tensor *like, double c) {
-  cvl_shape none = {0};
-  cvl_tensor *x;
+  const cvl_shape none = {0};
   if (like == NULL || cvl_scope_failed(s)) return NULL;
-  if ((x = cvl_tensor_new(&none, like->dtype, NULL, s->e)) != NULL) cvl_tensor_fill(x, c);
-  if (x != NULL && like->storage != NULL && cvl_device_of(like) != cvl_cpu()) {
-    cvl_tensor *there = cvl_tensor_clone(x, cvl_device_of(like), s->e);
-    cvl_release(x);
-    x = there;
-  }
-  return cvl_scope_own(s, x);
+  return cvl_scope_own(s, cvl_tensor_full(&none, like->dtype, device_like(like), c, s->e));
 }
 
 cvl_tensor *cvl_add_scalar(cvl_scope *s, cvl_tensor *x, double c) {
@@ -91,14 +89,8 @@ cvl_tensor *cvl_mul_scalar(cvl_scope *s, cvl_tensor *x, double c) {
 }
 
 cvl_tensor *cvl_full_like(cvl_scope *s, const cvl_tensor *like, double c) {
-  cvl_tensor *x, *there;
   if (like == NULL || cvl_scope_failed(s)) return NULL;
-  if ((x = cvl_tensor_new(&like->shape, like->dtype, NULL, s->e)) == NULL) return NULL;
-  cvl_tensor_fill(x, c);
-  if (like->storage == NULL || cvl_device_of(like) == cvl_cpu()) return cvl_scope_own(s, x);
-  there = cvl_tensor_clone(x, cvl_device_of(like), s->e);
-  cvl_release(x);
-  return cvl_scope_own(s, there);
+  return cvl_scope_own(s, cvl_tensor_full(&like->shape, like->dtype, device_like(like), c, s->e));
 }
 
 cvl_tensor *cvl_sum(cvl_scope *s, cvl_tensor *x, const cvl_ints *axes, bool keep) {

@@ -4,7 +4,7 @@
 **   eq ==   ne ~=   lt <   le <=   gt >   ge >=       with NaN all are false but ne
 **   logical_and, logical_or: of x ~= 0
 */
-/* CVL_EVERY_DTYPE */
+/* CVL_EVERY_DTYPE CVL_EVERY_DEVICE */
 #include "ops/elementwise.h"
 
 #define COMPARISON(name, formula)                                  \

@@ -8,7 +8,9 @@
 **   CVL_BINARY(name, options, f, dfa, dfb)      y = f(a, b, o)      ga = gy * dfa(a, b, y, o), gb likewise
 **   CVL_BINARY_FORWARD(name, options, f)
 **   CVL_COMPARE(name, f)                        y = f(a, b) as bool
-** `options` is the op's struct, or cvl_no_options.
+**   CVL_SELECT(name)                            y = c ? a : b      c is bool
+** `options` is the op's struct, or cvl_no_options. A file with the word CVL_EVERY_DEVICE in it, which must then hold nothing
+** else for kernels, is read by nvcc too: cuda/elementwise.cuh, included before it, has the loops of the device.
 */
 #ifndef CVL_OPS_ELEMENTWISE_H
 #define CVL_OPS_ELEMENTWISE_H
@@ -20,7 +22,7 @@ typedef struct {
 } cvl_no_options;
 
 #include "ops/math.h"
-#define CVL_SCALAR static inline __attribute__((always_inline, unused))
+#define CVL_SCALAR CVL_INLINE_
 
 #ifdef CVL_DESCRIBE
 #define CVL_UNARY(name, opts, f, df)
@@ -29,7 +31,9 @@ typedef struct {
 #define CVL_BINARY(name, opts, f, dfa, dfb)
 #define CVL_BINARY_FORWARD(name, opts, f)
 #define CVL_COMPARE(name, f)
+#define CVL_SELECT(name)
 #else
+#ifndef __CUDACC__
 #include "tensor/loop.h"
 
 /* Element i of an operand of a row. */
@@ -146,6 +150,32 @@ typedef struct {
     return 0;                                                                                 \
   }
 
+/* c ? a : b */
+#define CVL_CHOICE_FORWARD_(name)                                                              \
+  static void name##_row(const cvl_loop *l, int64_t n, char *const *p) {                       \
+    if (CVL_UNIT(0, real) && CVL_UNIT(1, uint8_t) && CVL_UNIT(2, real) && CVL_UNIT(3, real)) { \
+      real *restrict y = (real *)p[0];                                                         \
+      const uint8_t *restrict c = (const uint8_t *)p[1];                                       \
+      const real *restrict u = (const real *)p[2], *restrict v = (const real *)p[3];           \
+      for (int64_t i = 0; i < n; i++) {                                                        \
+        real s = u[i], t = v[i];                                                               \
+        y[i] = c[i] ? s : t;                                                                   \
+      }                                                                                        \
+    } else {                                                                                   \
+      for (int64_t i = 0; i < n; i++)                                                          \
+        CVL_AT(real, 0, i) = CVL_AT(uint8_t, 1, i) ? CVL_AT(real, 2, i) : CVL_AT(real, 3, i);  \
+    }                                                                                          \
+  }                                                                                            \
+  static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                          \
+    const cvl_tensor *operands[] = {y, a->in[0], a->in[1], a->in[2]};                          \
+    cvl_loop l;                                                                                \
+    (void)e;                                                                                   \
+    cvl_loop_init(&l, &y->shape, operands, 4);                                                 \
+    cvl_loop_run(&l, name##_row);                                                              \
+    return 0;                                                                                  \
+  }
+#endif /* not __CUDACC__ */
+
 #define CVL_UNARY_FORWARD(name, opts, f) \
   CVL_UNARY_FORWARD_(name, opts, real, f) CVL_KERNELS(name, name##_forward, NULL)
 #define CVL_TEST(name, f)                                                                      \
@@ -162,6 +192,7 @@ typedef struct {
   CVL_COMPARE_ADAPT_(name, f)                                        \
   CVL_BINARY_FORWARD_(name, cvl_no_options, uint8_t, name##_adapted) \
   CVL_KERNELS(name, name##_forward, NULL)
+#define CVL_SELECT(name) CVL_CHOICE_FORWARD_(name) CVL_KERNELS(name, name##_forward, NULL)
 #if CVL_FLOATING
 #define CVL_UNARY(name, opts, f, df)      \
   CVL_UNARY_FORWARD_(name, opts, real, f) \

@@ -8,9 +8,13 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#ifndef __cplusplus /* which has overloaded functions instead */
 #include <tgmath.h>
+#endif
 
-#define CVL_INLINE_ static inline __attribute__((always_inline, unused))
+#include "base/portable.h"
+
+#define CVL_INLINE_ CVL_BOTH static inline __attribute__((always_inline, unused))
 
 CVL_INLINE_ float cvl_bits_to_f32(uint32_t u) {
   float f;
@@ -148,6 +152,19 @@ CVL_INLINE_ double cvl_tanh_f64(double x) { return (tanh)(x); }
 CVL_INLINE_ double cvl_expm1_f64(double x) { return (expm1)(x); }
 CVL_INLINE_ double cvl_log1p_f64(double x) { return (log1p)(x); }
 CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
+#ifdef __cplusplus
+#define CVL_OVERLOAD_(name)                                 \
+  CVL_INLINE_ float name(float x) { return name##_f32(x); } \
+  CVL_INLINE_ double name(double x) { return name##_f64(x); }
+CVL_OVERLOAD_(cvl_exp)
+CVL_OVERLOAD_(cvl_log)
+CVL_OVERLOAD_(cvl_tanh)
+CVL_OVERLOAD_(cvl_expm1)
+CVL_OVERLOAD_(cvl_log1p)
+CVL_OVERLOAD_(cvl_erf)
+CVL_OVERLOAD_(cvl_softplus)
+CVL_OVERLOAD_(cvl_sigmoid)
+#else
 #define cvl_exp(x) _Generic((x), float : cvl_exp_f32, default : cvl_exp_f64)(x)
 #define cvl_log(x) _Generic((x), float : cvl_log_f32, default : cvl_log_f64)(x)
 #define cvl_tanh(x) _Generic((x), float : cvl_tanh_f32, default : cvl_tanh_f64)(x)
@@ -156,5 +173,6 @@ CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
 #define cvl_erf(x) _Generic((x), float : cvl_erf_f32, default : cvl_erf_f64)(x)
 #define cvl_softplus(x) _Generic((x), float : cvl_softplus_f32, default : cvl_softplus_f64)(x)
 #define cvl_sigmoid(x) _Generic((x), float : cvl_sigmoid_f32, default : cvl_sigmoid_f64)(x)
+#endif
 
 #endif

@@ -193,8 +193,9 @@ struct cvl_op {
   /* How many blocks of four random numbers a call draws; NULL: enough for one number per element
   ** of y. */
   int64_t (*draws)(const cvl_args *a, const cvl_meta *y);
-  const char *const *samples; /* Lua, NULL-terminated: tiny calls without kinks, for the specs */
-  const cvl_reject *rejects;  /* .call == NULL ends */
+  const char *const *samples;  /* Lua, NULL-terminated: tiny calls without kinks, for the specs */
+  const cvl_reject *rejects;   /* .call == NULL ends */
+  const cvl_kernels *anywhere; /* made of move.c's functions: for every device and type; or: */
   const cvl_kernels *cpu[3][CVL_DTYPE_COUNT]; /* by ISA and type; NULL where there is none */
 };
 
@@ -225,7 +226,8 @@ struct cvl_op {
               {[CVL_F32] = &cvl_##op_name##_cpu_f32_avx512, CVL_OTHER_TYPES_(op_name)}},  \
       __VA_ARGS__};
 
-/* The kernels of op for tensors like x, or NULL with CVL_EDTYPE / CVL_EDEVICE. */
+/* The kernels of op for tensors like x: the CPU's, or those that x's device looks up by name. NULL with CVL_EDTYPE or
+** CVL_EDEVICE when there are none. */
 const cvl_kernels *cvl_op_kernels(const cvl_op *op, const cvl_tensor *x, cvl_err *e);
 /* Every op in the order of their names; *n of them. */
 const cvl_op *const *cvl_ops(int *n);
@@ -252,11 +254,17 @@ typedef CVL_REAL real;
 #else
 #define CVL_FLOATING 0
 #endif
+#ifdef __CUDACC__
+#define CVL_EXTERN extern "C"
+#define CVL_PASTE_(a, b, c) a##b##_cuda_##c
+#else
+#define CVL_EXTERN extern
 #define CVL_PASTE_(a, b, c) a##b##_cpu_##c
+#endif
 #define CVL_PASTE(a, b, c) CVL_PASTE_(a, b, c)
-#define CVL_KERNELS(name, fwd, bwd)                           \
-  extern const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX); \
-  const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX) = {.forward = fwd, .backward = bwd};
+#define CVL_KERNELS(name, fwd, bwd)                               \
+  CVL_EXTERN const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX); \
+  const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX) = {fwd, bwd};
 #elif defined CVL_DESCRIBE
 typedef float real; /* so that formulas compile here too; they are not used */
 #define CVL_FLOATING 1

@@ -23,10 +23,7 @@ static int pad_constant(cvl_args *a, cvl_tensor *y, cvl_err *e) {
       .dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
   memcpy(middle.stride, y->stride, sizeof middle.stride);
   for (int i = 0; i < y->shape.ndim; i++) middle.offset += o->pads.before[i] * y->stride[i];
-  if (o->value == 0)
-    memset(cvl_data(y), 0, (size_t)cvl_count(y) * sizeof(real));
-  else
-    cvl_tensor_fill(y, o->value);
+  if (cvl_tensor_fill(y, o->value, e) != 0) return -1;
   return cvl_tensor_copy(&middle, a->in[0], e);
 }
 CVL_KERNELS(pad_constant, pad_constant, NULL)

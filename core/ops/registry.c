@@ -35,10 +35,13 @@ const cvl_op *cvl_op_named(const char *name) {
 
 const cvl_kernels *cvl_op_kernels(const cvl_op *op, const cvl_tensor *x, cvl_err *e) {
   const cvl_kernels *k = NULL;
-  if (!cvl_device_of(x)->host_visible) {
-    cvl_fail(e, CVL_EDEVICE, 0, "'%s' has no kernel for device %s", op->name,
-             cvl_device_of(x)->name);
-    return NULL;
+  cvl_device *d = cvl_device_of(x);
+  if (op->anywhere != NULL) return op->anywhere;
+  if (!d->host_visible) {
+    if ((k = d->kernels(d, op->name, x->dtype)) == NULL)
+      cvl_fail(e, CVL_EDEVICE, 0, "'%s' has no kernel for %s on device %s", op->name,
+               cvl_dtype_name(x->dtype), d->name);
+    return k;
   }
   k = op->cpu[cvl_isa_used()][x->dtype];
   if (k == NULL)

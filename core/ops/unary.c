@@ -8,7 +8,7 @@
 **   is_finite, is_nan, logical_not: bool
 ** sign, floor, ceil and round are constant almost everywhere: they have no gradient.
 */
-/* CVL_EVERY_DTYPE */
+/* CVL_EVERY_DTYPE CVL_EVERY_DEVICE */
 #include "ops/elementwise.h"
 
 #define O const cvl_no_options *o

@@ -3,41 +3,17 @@
 ** masked_fill(x, mask, {value}) -> y      y = mask ? value : x
 ** cond and mask: any type, true where not 0; no gradient.
 */
-/* CVL_EVERY_DTYPE */
+/* CVL_EVERY_DTYPE CVL_EVERY_DEVICE */
 #include "ops/elementwise.h"
 
 typedef struct {
   double value;
 } fill_options;
 
-#ifdef CVL_REAL
-/* Truth values are made bytes first (cond and mask are cast to bool by the compositions below). */
-static void choose_row(const cvl_loop *l, int64_t n, char *const *p) {
-  if (CVL_UNIT(0, real) && CVL_UNIT(1, uint8_t) && CVL_UNIT(2, real) && CVL_UNIT(3, real)) {
-    real *restrict y = (real *)p[0];
-    const uint8_t *restrict c = (const uint8_t *)p[1];
-    const real *restrict a = (const real *)p[2], *restrict b = (const real *)p[3];
-    for (int64_t i = 0; i < n; i++) {
-      real u = a[i], v = b[i];
-      y[i] = c[i] ? u : v;
-    }
-  } else {
-    for (int64_t i = 0; i < n; i++)
-      CVL_AT(real, 0, i) = CVL_AT(uint8_t, 1, i) ? CVL_AT(real, 2, i) : CVL_AT(real, 3, i);
-  }
-}
+/* Truth values are made bytes first: cond and mask are cast to bool by the compositions below. */
+CVL_SELECT(choose)
 
-static int choose(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  const cvl_tensor *operands[] = {y, a->in[0], a->in[1], a->in[2]};
-  cvl_loop l;
-  (void)e;
-  cvl_loop_init(&l, &y->shape, operands, 4);
-  cvl_loop_run(&l, choose_row);
-  return 0;
-}
-CVL_KERNELS(choose, choose, NULL)
-
-#elif defined CVL_DESCRIBE
+#ifdef CVL_DESCRIBE
 #include "ops/call.h"
 
 extern const cvl_op cvl_op_choose, cvl_op_where;

@@ -34,6 +34,24 @@ typedef struct cvl_update {
   int64_t step; /* t */
 } cvl_update;
 
+/* One parameter in a step on a device; all of it dense and there. */
+typedef struct cvl_optim_run {
+  int64_t count;
+  const void *g;
+  void *w, *state[CVL_MAX_STATES]; /* NULL where these options need none */
+  cvl_update update;
+} cvl_optim_run;
+
+/* A rule on a device that is not the CPU, for one element type: what cvl_device.optim_kernels finds. Few launches for all
+** n parameters; the same bits every time. */
+typedef struct cvl_optim_kernels {
+  /* clip_norm > 0: the gradients of these runs together are first shortened to that length, without the host. */
+  int (*update)(cvl_device *d, const void *options, double clip_norm, const cvl_optim_run *runs,
+                int n, cvl_err *e);
+  /* squares[i], on the host, becomes the sum of g^2 of run i in double; not finite when an element is not. Waits. */
+  int (*squares)(cvl_device *d, const cvl_optim_run *runs, int n, double *squares, cvl_err *e);
+} cvl_optim_kernels;
+
 typedef struct cvl_optim_type {
   const char *name, *doc;
   const cvl_option *options;

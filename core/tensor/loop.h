@@ -20,10 +20,10 @@ typedef struct cvl_loop {
   const void *context; /* the caller's */
 } cvl_loop;
 
-/* Each operand is broadcast to `shape` (it must fit); host-visible tensors only. */
+/* Each operand is broadcast to `shape` (it must fit). Looks at no element: any device. */
 void cvl_loop_init(cvl_loop *l, const cvl_shape *shape, const cvl_tensor *const *operands, int n);
 
-/* Calls row(l, n, p) for pieces of rows: p[i] is the address of operand i's first element, l->step[i] its step. Every
+/* loop_run.c, host-visible tensors only. Calls row(l, n, p) for pieces of rows: p[i] is the address of operand i's first element, l->step[i] its step. Every
 ** element is visited once; pieces are cut by the size of the problem only. */
 typedef void cvl_row(const cvl_loop *l, int64_t n, char *const *p);
 void cvl_loop_run(const cvl_loop *l, cvl_row *row);

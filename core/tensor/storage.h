@@ -4,14 +4,14 @@
 #ifndef CVL_TENSOR_STORAGE_H
 #define CVL_TENSOR_STORAGE_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/portable.h"
 #include "device/device.h"
 
 typedef struct cvl_storage {
-  atomic_int refs;
+  cvl_refs refs;
   uint32_t version; /* one more for each change in place; the tape compares it */
   cvl_device *device;
   void *data;

@@ -4,7 +4,6 @@
 #ifndef CVL_TENSOR_TENSOR_H
 #define CVL_TENSOR_TENSOR_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,7 +31,7 @@ struct cvl_hook {
 void cvl_hooks_free(cvl_hook *list);
 
 struct cvl_tensor {
-  atomic_int refs;
+  cvl_refs refs;
   cvl_dtype dtype;
   cvl_shape shape;
   int64_t stride[CVL_MAX_DIM]; /* elements */
@@ -68,15 +67,24 @@ static inline void *cvl_data(const cvl_tensor *x) {
 /* Row-major without gaps. Sizes of 1 and empty tensors have no say. */
 bool cvl_is_dense(const cvl_tensor *x);
 
-/* dst <- src, element by element, any strides; same shape, dtype and a host-visible device each. */
+/*
+** move.c: values in and out, on any device. What reads elements on the host takes cvl_tensor_on_host first.
+*/
+/* dst <- src, element by element, any strides and devices; same dtype, src is broadcast to dst's shape. */
 int cvl_tensor_copy(cvl_tensor *dst, const cvl_tensor *src, cvl_err *e);
-/* Every element of a dense host tensor becomes v, converted to its type. */
-void cvl_tensor_fill(cvl_tensor *x, double v);
 /* A dense copy of x on `device`, outside of the tape. */
 cvl_tensor *cvl_tensor_clone(const cvl_tensor *x, cvl_device *device, cvl_err *e);
+/* A tensor with x's values that the host can read: x itself, or a dense copy. The caller releases it. */
+cvl_tensor *cvl_tensor_on_host(cvl_tensor *x, cvl_err *e);
+/* Every element of a dense tensor becomes v, converted to its type; or 0. Cannot fail on the CPU. */
+int cvl_tensor_fill(cvl_tensor *x, double v, cvl_err *e);
+int cvl_tensor_clear(cvl_tensor *x, cvl_err *e);
+/* A dense tensor of which every element is v. */
+cvl_tensor *cvl_tensor_full(const cvl_shape *shape, cvl_dtype dtype, cvl_device *device, double v,
+                            cvl_err *e);
 /* The value of a one-element host tensor. */
 double cvl_tensor_item(const cvl_tensor *x);
-/* The element at `index` (in storage elements from cvl_data) as a number. */
+/* The element at `index` (in storage elements from cvl_data) as a number; host tensors. */
 double cvl_element(const cvl_tensor *x, int64_t index);
 
 /* NumPy's layout of x as text: elided in the middle of long axes, then shape, dtype and device. cvl_free the result. */

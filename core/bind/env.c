@@ -37,8 +37,10 @@ int cvl_env_apply(cvl_err *e) {
   const char *conv = setting("CONVLUA_CONV"); /* read by kernels/conv.c, problem by problem */
   if (threads != NULL && apply_threads(threads, e) != 0) return -1;
   if (isa != NULL && cvl_isa_force(isa, e) != 0) return cvl_err_prefix(e, "CONVLUA_ISA");
-  if (conv != NULL && strcmp(conv, "direct") != 0 && strcmp(conv, "winograd") != 0)
-    return cvl_fail(e, CVL_EARG, 0, "CONVLUA_CONV must be 'direct' or 'winograd', got '%s'", conv);
+  if (conv != NULL && strcmp(conv, "direct") != 0 && strcmp(conv, "winograd") != 0 &&
+      strcmp(conv, "gemm") != 0)
+    return cvl_fail(e, CVL_EARG, 0, "CONVLUA_CONV must be 'direct', 'winograd' or 'gemm', got '%s'",
+                    conv);
   return 0;
 }
 

@@ -1,53 +1,107 @@
 #include "kernels/conv.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/depthwise.h"
+#include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
 #include "kernels/patches.h"
+#include "kernels/sizes.h"
 #include "kernels/winograd.h"
 
-static bool is_depthwise(const cvl_conv *p) {
-  return p->groups == p->C && p->C == p->K && p->C > 1;
+typedef enum { FORWARD, DATA, FILTER } pass;
+typedef enum { DEPTHWISE, WINOGRAD, DIRECT, GEMM } algorithm;
+
+/* The share of taps that hit the map; the others meet padding. */
+static double hits_of(const cvl_conv *p) {
+  double hits = 1;
+  for (int d = 0; d < 3; d++) {
+    cvl_axis a = cvl_axis_forward(p, d);
+    hits *= 1 - cvl_axis_waste(&a);
+  }
+  return hits;
 }
 
 /*
-** Winograd when it is possible and its work is estimated to be less. Work is counted in products of one tile or output
-** with all channels, C * K; a place of a tile or filter costs about as much to transform as 20 products. Both algorithms
-** run at about the same rate. The direct one skips taps outside the map (implicit_gemm.c), hence the shares that hit.
-** CONVLUA_CONV=direct or winograd forces one, for tests and measurements.
+** Winograd when its work is estimated to be less than that of the definition. Work is counted in products of one tile or
+** output with all channels, C * K; a place of a tile or filter costs about as much to transform as 20 products, or as 45
+** where the transform is followed by a product along the tiles. Both run at about the same rate. Neither of the others
+** does the taps outside the map (implicit_gemm.c), hence the share that hits.
 */
-static bool prefers_winograd(const cvl_conv *p) {
-  const char *forced = getenv("CONVLUA_CONV");
-  if (!cvl_winograd_possible(p) || (forced != NULL && strcmp(forced, "direct") == 0)) return false;
-  if (forced != NULL && strcmp(forced, "winograd") == 0) return true;
-  cvl_axis h = cvl_axis_forward(p, 1), w = cvl_axis_forward(p, 2);
-  double hits = (1 - cvl_axis_waste(&h)) * (1 - cvl_axis_waste(&w)), C = (double)p->C,
-         K = (double)p->K;
-  double direct = 9 * hits * (double)(p->N * p->out[1] * p->out[2]) * C * K;
+static bool is_less_with_winograd(const cvl_conv *p, pass way) {
+  double C = (double)p->C, K = (double)p->K, transform = way == FILTER ? 45 : 20;
+  double products = 9 * hits_of(p) * (double)(p->N * p->out[1] * p->out[2]) * C * K;
   double tiles = (double)(p->N * ((p->out[1] + 3) / 4) * ((p->out[2] + 3) / 4));
   double places = p->stride[1] == 1 ? 36 : 81;
-  return places * tiles * (C * K + 20 * (C + K)) + 36 * 20 * C * K < direct;
+  return places * tiles * (C * K + transform * (C + K)) + 36 * 20 * C * K < products;
+}
+
+/*
+** Images in the lanes when there are enough of them, and too few channels for vectors along these: either so few of the
+** target's that half of a vector stays empty, or so few of the source's that copying patches costs as much as the
+** products. What meets padding is multiplied like everything else.
+*/
+static bool is_direct_faster(const cvl_conv *p, pass way) {
+  int64_t source = way == DATA ? p->K : p->C, target = way == DATA ? p->C : p->K;
+  return (target <= 8 || source <= 8 || source * target <= 256) &&
+         4 * p->N >= 3 * round_up(p->N, cvl_hwcn_lanes()) && hits_of(p) >= 0.5;
+}
+
+/* CONVLUA_CONV=direct, winograd or gemm takes that one wherever it is possible, and gemm elsewhere: for tests and
+** measurements. */
+static algorithm choose(const cvl_conv *p, pass way) {
+  const char *forced = getenv("CONVLUA_CONV");
+  bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p);
+  if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
+  if (forced != NULL && *forced != '\0') {
+    direct = direct && strcmp(forced, "direct") == 0;
+    winograd = winograd && strcmp(forced, "winograd") == 0;
+    return direct ? DIRECT : winograd ? WINOGRAD : GEMM;
+  }
+  if (winograd && is_less_with_winograd(p, way)) return WINOGRAD;
+  return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
                      cvl_err *e) {
-  if (is_depthwise(p)) return cvl_depthwise_forward(p, x, w, bias, y, e);
-  if (prefers_winograd(p)) return cvl_winograd_forward(p, x, w, bias, y, e);
-  return cvl_implicit_forward(p, x, w, bias, y, e);
+  switch (choose(p, FORWARD)) {
+  case DEPTHWISE:
+    return cvl_depthwise_forward(p, x, w, bias, y, e);
+  case WINOGRAD:
+    return cvl_winograd_forward(p, x, w, bias, y, e);
+  case DIRECT:
+    return cvl_hwcn_forward(p, x, w, bias, y, e);
+  default:
+    return cvl_implicit_forward(p, x, w, bias, y, e);
+  }
 }
 
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                            cvl_err *e) {
-  if (is_depthwise(p)) return cvl_depthwise_backward_data(p, gy, w, gx, e);
-  if (prefers_winograd(p)) return cvl_winograd_backward_data(p, gy, w, gx, e);
-  return cvl_implicit_backward_data(p, gy, w, gx, e);
+  switch (choose(p, DATA)) {
+  case DEPTHWISE:
+    return cvl_depthwise_backward_data(p, gy, w, gx, e);
+  case WINOGRAD:
+    return cvl_winograd_backward_data(p, gy, w, gx, e);
+  case DIRECT:
+    return cvl_hwcn_backward_data(p, gy, w, gx, e);
+  default:
+    return cvl_implicit_backward_data(p, gy, w, gx, e);
+  }
 }
 
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e) {
-  if (is_depthwise(p)) return cvl_depthwise_backward_filter(p, x, gy, gw, e);
-  if (prefers_winograd(p)) return cvl_winograd_backward_filter(p, x, gy, gw, e);
-  return cvl_implicit_backward_filter(p, x, gy, gw, e);
+  switch (choose(p, FILTER)) {
+  case DEPTHWISE:
+    return cvl_depthwise_backward_filter(p, x, gy, gw, e);
+  case WINOGRAD:
+    return cvl_winograd_backward_filter(p, x, gy, gw, e);
+  case DIRECT:
+    return cvl_hwcn_backward_filter(p, x, gy, gw, e);
+  default:
+    return cvl_implicit_backward_filter(p, x, gy, gw, e);
+  }
 }

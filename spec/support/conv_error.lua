@@ -5,22 +5,40 @@
 local convlua = require "convlua"
 local core = require "convlua.core"
 
-local cases = { -- N, H, W, C, filter, K, options
-  { 3, 9, 10, 5, { 3, 3 }, 7, { padding = 1 } },
-  { 2, 13, 7, 24, { 3, 3 }, 40, { padding = "same" } },
-  { 1, 6, 5, 66, { 3, 3 }, 70, { padding = { { 2, 0 }, { 0, 1 } } } },
-  { 33, 4, 4, 20, { 3, 3 }, 20, { padding = 1 } },
-  { 2, 4, 4, 130, { 3, 3 }, 200, { padding = 1 } },
-  { 2, 12, 11, 18, { 3, 3 }, 33, { padding = "same", strides = 2 } },
-  { 3, 9, 8, 10, { 3, 3 }, 5, { padding = 1, strides = 2 } },
-  { 2, 15, 16, 3, { 7, 7 }, 20, { padding = "same", strides = 2 } },
-  { 40, 2, 2, 30, { 3, 3 }, 18, { padding = 1 } },
-  { 2, 9, 8, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
-  { 2, 10, 9, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
-  { 5, 6, 7, 16, { 1, 1 }, 9, {} },
-  { 80, 12, 11, 6, { 3, 3 }, 9, { padding = 1 } }, -- tiles for several parts of the filter's gradient
-  { 49, 32, 32, 4, { 3, 3 }, 64, { padding = "same" } }, -- a result that is written past the caches
+local cases = { -- N, sizes, C, filter, K, options
+  { 3, { 9, 10 }, 5, { 3, 3 }, 7, { padding = 1 } },
+  { 2, { 13, 7 }, 24, { 3, 3 }, 40, { padding = "same" } },
+  { 1, { 6, 5 }, 66, { 3, 3 }, 70, { padding = { { 2, 0 }, { 0, 1 } } } },
+  { 33, { 4, 4 }, 20, { 3, 3 }, 20, { padding = 1 } },
+  { 2, { 4, 4 }, 130, { 3, 3 }, 200, { padding = 1 } },
+  { 2, { 12, 11 }, 18, { 3, 3 }, 33, { padding = "same", strides = 2 } },
+  { 3, { 9, 8 }, 10, { 3, 3 }, 5, { padding = 1, strides = 2 } },
+  { 2, { 15, 16 }, 3, { 7, 7 }, 20, { padding = "same", strides = 2 } },
+  { 40, { 2, 2 }, 30, { 3, 3 }, 18, { padding = 1 } },
+  { 2, { 9, 8 }, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
+  { 2, { 10, 9 }, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
+  { 5, { 6, 7 }, 16, { 1, 1 }, 9, {} },
+  { 19, { 12, 9 }, 3, { 5, 5 }, 6, {} },
+  { 33, { 7, 11 }, 6, { 3, 2 }, 16, { dilations = { 1, 2 }, padding = { { 0, 3 }, { 2, 0 } } } },
+  { 18, { 6, 5 }, 4, { 2, 2 }, 3, { padding = 2 } },
+  { 32, { 9, 8 }, 3, { 7, 7 }, 21, { padding = 3, strides = 2 } },
+  { 16, { 4, 5, 6 }, 2, { 2, 3, 2 }, 5, { strides = { 1, 2, 1 }, padding = "same" } },
+  { 20, { 33 }, 3, { 7 }, 17, { padding = 2 } },
+  -- tiles for several parts of the filter's gradient
+  { 80, { 12, 11 }, 6, { 3, 3 }, 9, { padding = 1 } },
+  -- a result that is written past the caches
+  { 49, { 32, 32 }, 4, { 3, 3 }, 64, { padding = "same" } },
 }
+
+--- Numbers and lists of them, in one list.
+local function list(...)
+  local all = {}
+  for _, part in ipairs { ... } do
+    if math.type(part) then part = { part } end
+    table.move(part, 1, #part, #all + 1, all)
+  end
+  return all
+end
 
 local function leaf(x)
   x = x:detach():clone()
@@ -28,9 +46,13 @@ local function leaf(x)
   return x
 end
 
+local function convolve(x, ...)
+  return convlua[("conv%dd"):format(#x.shape - 2)](x, ...)
+end
+
 local function passes(x, w, b, options, weights)
   x, w = leaf(x), leaf(w)
-  local y = convlua.conv2d(x, w, b, options)
+  local y = convolve(x, w, b, options)
   local gx, gw = table.unpack(core.autograd.grad((y * weights):sum(), { x, w }))
   return { y:detach(), gx, gw }
 end
@@ -39,11 +61,11 @@ local function norm(x) return (x * x):sum():item() ^ 0.5 end
 
 convlua.manual_seed(3)
 for i, case in ipairs(cases) do
-  local n, h, width, c, filter, k, options = table.unpack(case)
-  local x = convlua.randn { n, h, width, c }
-  local w = convlua.randn { filter[1], filter[2], c // (options.groups or 1), k }
+  local n, size, c, filter, k, options = table.unpack(case)
+  local x = convlua.randn(list(n, size, c))
+  local w = convlua.randn(list(filter, c // (options.groups or 1), k))
   local b = convlua.randn { k }
-  local weights = convlua.randn(convlua.conv2d(x, w, b, options).shape)
+  local weights = convlua.randn(convolve(x, w, b, options).shape)
   local exact = passes(x:cast "float64", w:cast "float64", b:cast "float64", options,
     weights:cast "float64")
   local first

@@ -1,0 +1,294 @@
+/*
+** Work is shared out by blocks of images and, within one, by parts of the rows of positions. A task rearranges the rows
+** of x that it needs, with their padding, and then has all it needs in its own cache; the gradient of the filter is a
+** sum of the tasks' sums in their order.
+*/
+#include "kernels/hwcn.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kernels/isa.h"
+#include "kernels/scratch.h"
+#include "kernels/sizes.h"
+
+enum {
+  TASKS = 32,       /* wanted at least, for balance */
+  LEAST_ROWS = 4,   /* of a part: rows that parts have in common are rearranged once for each */
+  REGION = 1 << 15, /* floats of x in a task: half of a second-level cache ... */
+  MOST_REGION = 1 << 20, /* ... or, when rows are long or the filter is high, not more than this */
+  NEAR = 6 << 10         /* floats of x and gy that stay in the first-level cache beside the sums */
+};
+
+typedef struct {
+  const cvl_conv *p;
+  const cvl_hwcn *kernel;
+  const float *x, *w, *bias, *gy;
+  float *y;              /* or gw */
+  bool flip;             /* w {filter, K, C} with its taps reversed: the gradient of the data */
+  int64_t size[3];       /* of a region of x, with padding */
+  int64_t blocks, parts; /* of images, of rows */
+  int64_t part, near; /* rows in a part; rows worked on together for the gradient of the filter */
+  int64_t taps, sums; /* taps; taps * channels */
+  int64_t pitch;      /* between positions of the target's rows, see target_pitch */
+  int width;          /* of a tile of filters */
+  int64_t *offset;    /* {sums + CVL_HWCN_SPARE} */
+  float *packed, *sum, *room; /* w {K, sums} in tiles; gw {tasks, sums, K}; {threads, room_size} */
+  int64_t room_size, region, rows_size; /* floats: of x, then of rows of the target, then of sums */
+} job;
+
+static const cvl_hwcn *kernel_used(void) {
+#if defined(__x86_64__)
+  switch (cvl_isa_used()) {
+  case CVL_ISA_AVX512:
+    return &cvl_hwcn_avx512;
+  case CVL_ISA_AVX2:
+    return &cvl_hwcn_avx2;
+  default:
+    break;
+  }
+#endif
+  return &cvl_hwcn_baseline;
+}
+
+int cvl_hwcn_lanes(void) { return kernel_used()->lanes; }
+
+/* What `positions` outputs of axis d read, from the first to the last. */
+static int64_t span(const cvl_conv *p, int d, int64_t positions) {
+  return (positions - 1) * p->stride[d] + (p->filter[d] - 1) * p->dilation[d] + 1;
+}
+
+/* One line of x in a region, all its lanes. */
+static int64_t line_floats(const cvl_conv *p, int lanes) {
+  return span(p, 0, p->out[0]) * span(p, 2, p->out[2]) * p->C * lanes;
+}
+
+bool cvl_hwcn_possible(const cvl_conv *p, bool data) {
+  int lanes = cvl_hwcn_lanes();
+  if (p->groups != 1 || p->N == 0 || p->C == 0 || p->K == 0) return false;
+  for (int d = 0; d < 3; d++)
+    if (p->in[d] == 0 || p->filter[d] == 0 || p->out[d] == 0 || (data && p->stride[d] != 1))
+      return false;
+  return line_floats(p, lanes) * span(p, 1, min(LEAST_ROWS, p->out[1])) <= MOST_REGION &&
+         p->out[2] * (p->K + 1) * lanes <= MOST_REGION;
+}
+
+/* Pixels of a multiple of the vector's channels would all lie in the same few sets of the cache: one vector more. */
+static int64_t target_pitch(const job *j) {
+  int64_t K = j->p->K;
+  return (K % j->kernel->lanes == 0 ? K + 1 : K) * j->kernel->lanes;
+}
+
+static int plan(job *j, bool filter, cvl_err *e) {
+  const cvl_conv *p = j->p;
+  int64_t lanes, line, tiles, rows = 1, sums_size = 0;
+  j->kernel = kernel_used();
+  lanes = j->kernel->lanes;
+  tiles = ceil_div(p->K, j->kernel->width);
+  j->width = (int)ceil_div(p->K, tiles);
+  j->taps = p->filter[0] * p->filter[1] * p->filter[2];
+  j->sums = j->taps * p->C;
+  j->pitch = filter ? target_pitch(j) : p->K * lanes;
+  line = line_floats(p, (int)lanes);
+  j->blocks = ceil_div(p->N, lanes);
+  j->parts = max(ceil_div(TASKS, j->blocks), ceil_div(span(p, 1, p->out[1]) * line, REGION));
+  j->part = max(ceil_div(p->out[1], j->parts), min(LEAST_ROWS, p->out[1]));
+  j->parts = ceil_div(p->out[1], j->part);
+  j->size[0] = span(p, 0, p->out[0]);
+  j->size[1] = span(p, 1, j->part);
+  j->size[2] = span(p, 2, p->out[2]);
+  if (filter) {
+    int64_t near = p->out[2] * j->width * lanes + p->stride[1] * j->size[2] * p->C * lanes;
+    rows = j->near = clamp(NEAR / near, 1, j->part);
+    sums_size = p->K * (j->sums + CVL_HWCN_SPARE) * lanes;
+  }
+  j->region = j->size[1] * line;
+  j->rows_size = rows * p->out[2] * j->pitch;
+  j->room_size = j->region + j->rows_size + sums_size;
+  if ((j->offset = cvl_alloc_array((size_t)(j->sums + CVL_HWCN_SPARE), sizeof *j->offset)) == NULL)
+    return cvl_fail_memory(e, (j->sums + CVL_HWCN_SPARE) * (int64_t)sizeof *j->offset);
+  for (int64_t i = 0; i < j->sums; i++) { /* the spare ones stay 0 */
+    int64_t t = i / p->C, t2 = t % p->filter[2] * p->dilation[2],
+            t1 = t / p->filter[2] % p->filter[1] * p->dilation[1],
+            t0 = t / p->filter[2] / p->filter[1] * p->dilation[0];
+    j->offset[i] = (((t0 * j->size[1] + t1) * j->size[2] + t2) * p->C + i % p->C) * lanes;
+  }
+  j->room = cvl_scratch_take(cvl_threads() * j->room_size, e);
+  return j->room != NULL ? 0 : -1;
+}
+
+static void end(job *j) {
+  cvl_free(j->offset);
+  cvl_scratch_give(j->packed);
+  cvl_scratch_give(j->sum);
+  cvl_scratch_give(j->room);
+}
+
+/* Rows [first, first + size[1]) of the padded x of one block of images, to {size[0], size[1], size[2], C, lanes}. */
+static void rearrange(const job *j, int64_t image, int64_t first, float *to) {
+  const cvl_conv *p = j->p;
+  int64_t C = p->C, lanes = j->kernel->lanes, images = min(lanes, p->N - image);
+  int64_t line = p->in[2] * C, plane = p->in[0] * p->in[1] * line, length = j->size[2] * C;
+  int64_t left = clamp(p->before[2] * C, 0, length), skip = max(-p->before[2] * C, 0);
+  int64_t count = clamp(line - skip, 0, length - left);
+  for (int64_t i0 = 0; i0 < j->size[0]; i0++)
+    for (int64_t i1 = 0; i1 < j->size[1]; i1++, to += length * lanes) {
+      int64_t z = i0 - p->before[0], h = first + i1 - p->before[1];
+      if ((uint64_t)z >= (uint64_t)p->in[0] || (uint64_t)h >= (uint64_t)p->in[1]) {
+        memset(to, 0, (size_t)(length * lanes) * sizeof *to);
+        continue;
+      }
+      memset(to, 0, (size_t)(left * lanes) * sizeof *to);
+      j->kernel->spread(j->x + image * plane + (z * p->in[1] + h) * line + skip, plane, images,
+                        count, to + left * lanes);
+      memset(to + (left + count) * lanes, 0,
+             (size_t)((length - left - count) * lanes) * sizeof *to);
+    }
+}
+
+/* A task's block of images and its rows; its region of x is rearranged. */
+typedef struct {
+  int64_t image, images, first, rows;
+  float *region, *target, *sums;
+  cvl_hwcn_rows line;
+} task;
+
+static task start(const job *j, int64_t chunk, int worker) {
+  const cvl_conv *p = j->p;
+  int64_t lanes = j->kernel->lanes;
+  task t = {.image = chunk / j->parts * lanes, .first = chunk % j->parts * j->part};
+  t.images = min(lanes, p->N - t.image);
+  t.rows = min(j->part, p->out[1] - t.first);
+  t.region = j->room + worker * j->room_size;
+  t.target = t.region + j->region;
+  t.sums = t.target + j->rows_size;
+  t.line = (cvl_hwcn_rows){.row = p->stride[1] * j->size[2] * p->C * lanes,
+                           .step = p->stride[2] * p->C * lanes,
+                           .rows = 1,
+                           .positions = p->out[2],
+                           .offset = j->offset,
+                           .sums = j->sums,
+                           .K = p->K,
+                           .pitch = j->pitch};
+  rearrange(j, t.image, t.first * p->stride[1], t.region);
+  return t;
+}
+
+/* Where the x of row `o1` of the task on plane `o0` starts. */
+static const float *row_start(const job *j, const task *t, int64_t o0, int64_t o1) {
+  int64_t plane = j->size[1] * j->size[2] * j->p->C * j->kernel->lanes;
+  return t->region + o0 * j->p->stride[0] * plane + o1 * t->line.row;
+}
+
+static void pack(job *j) {
+  const cvl_conv *p = j->p;
+  float *to = j->packed;
+  for (int64_t k = 0; k < p->K; k += j->width)
+    for (int64_t i = 0; i < j->sums; i++) {
+      int64_t tap = i / p->C, c = i % p->C;
+      for (int64_t n = k; n < min(k + j->width, p->K); n++)
+        *to++ = j->flip ? j->w[((j->taps - 1 - tap) * p->K + n) * p->C + c]
+                        : j->w[(tap * p->C + c) * p->K + n];
+    }
+}
+
+static void forward_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_conv *p = j->p;
+  task t = start(j, chunk, worker);
+  int64_t row = p->out[2] * p->K, image = p->out[0] * p->out[1] * row;
+  for (int64_t o0 = 0; o0 < p->out[0]; o0++)
+    for (int64_t o1 = 0; o1 < t.rows; o1++) {
+      t.line.x = row_start(j, &t, o0, o1);
+      j->kernel->forward(&t.line, j->packed, j->width, j->bias, t.target);
+      j->kernel->collect(t.target, row,
+                         j->y + t.image * image + (o0 * p->out[1] + t.first + o1) * row, image,
+                         t.images);
+    }
+}
+
+static int forward(job *j, cvl_err *e) {
+  int rc = -1;
+  if (plan(j, false, e) != 0) goto done;
+  if ((j->packed = cvl_scratch_take(j->sums * j->p->K, e)) == NULL) goto done;
+  pack(j);
+  cvl_parallel(j->blocks * j->parts, forward_task, j);
+  rc = 0;
+done:
+  end(j);
+  return rc;
+}
+
+int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
+                     cvl_err *e) {
+  return forward(&(job){.p = p, .x = x, .w = w, .bias = bias, .y = y}, e);
+}
+
+/* With strides of 1 the convolution of gy, padded by what the filter reaches beyond its first tap, with the reversed
+** filter. */
+int cvl_hwcn_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+                           cvl_err *e) {
+  cvl_conv back = *p;
+  back.C = p->K;
+  back.K = p->C;
+  for (int d = 0; d < 3; d++) {
+    back.in[d] = p->out[d];
+    back.out[d] = p->in[d];
+    back.before[d] = (p->filter[d] - 1) * p->dilation[d] - p->before[d];
+  }
+  return forward(&(job){.p = &back, .x = gy, .w = w, .y = gx, .flip = true}, e);
+}
+
+/* `rows` rows of gy from `from` on, to {rows, positions, pitch}. */
+static void rearrange_target(const job *j, const float *from, int64_t images, int64_t rows,
+                             float *to) {
+  const cvl_conv *p = j->p;
+  int64_t lanes = j->kernel->lanes, row = p->out[2] * p->K, image = p->out[0] * p->out[1] * row;
+  if (j->pitch == p->K * lanes) {
+    j->kernel->spread(from, image, images, rows * row, to);
+    return;
+  }
+  for (int64_t i = 0; i < rows * p->out[2]; i++)
+    j->kernel->spread(from + i * p->K, image, images, p->K, to + i * j->pitch);
+}
+
+static void filter_task(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_conv *p = j->p;
+  task t = start(j, chunk, worker);
+  int64_t row = p->out[2] * p->K, image = p->out[0] * p->out[1] * row;
+  memset(t.sums, 0,
+         (size_t)(p->K * (j->sums + CVL_HWCN_SPARE) * j->kernel->lanes) * sizeof *t.sums);
+  for (int64_t o0 = 0; o0 < p->out[0]; o0++)
+    for (int64_t o1 = 0; o1 < t.rows; o1 += j->near) {
+      t.line.x = row_start(j, &t, o0, o1);
+      t.line.rows = min(j->near, t.rows - o1);
+      rearrange_target(j, j->gy + t.image * image + (o0 * p->out[1] + t.first + o1) * row, t.images,
+                       t.line.rows, t.target);
+      j->kernel->filter(&t.line, t.target, j->width, t.sums);
+    }
+  j->kernel->reduce(t.sums, j->sums, p->K, j->width, j->sum + chunk * j->sums * p->K);
+}
+
+static void add_tasks(void *context, int64_t first, int64_t last) {
+  const job *j = context;
+  int64_t size = j->sums * j->p->K, tasks = j->blocks * j->parts;
+  memcpy(j->y + first, j->sum + first, (size_t)(last - first) * sizeof *j->y);
+  for (int64_t t = 1; t < tasks; t++)
+    for (int64_t i = first; i < last; i++) j->y[i] += j->sum[t * size + i];
+}
+
+int cvl_hwcn_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                             cvl_err *e) {
+  job j = {.p = p, .x = x, .gy = gy, .y = gw};
+  int rc = -1;
+  if (plan(&j, true, e) != 0) goto done;
+  if ((j.sum = cvl_scratch_take(j.blocks * j.parts * j.sums * p->K, e)) == NULL) goto done;
+  cvl_parallel(j.blocks * j.parts, filter_task, &j);
+  cvl_parallel_range(j.sums * p->K, 1 << 12, add_tasks, &j);
+  rc = 0;
+done:
+  end(&j);
+  return rc;
+}

@@ -1,0 +1,58 @@
+/*
+** Direct convolution with one image per lane. Vectors over channels are mostly empty where there are only a few of them;
+** here blocks of as many images as a vector has lanes are rearranged to HWCN, the images innermost, as Krizhevsky's
+** cuda-convnet has them, and every vector is full whatever the number of channels. Any size, stride, padding and
+** dilation; one group. The contracts are those of conv.h.
+*/
+#ifndef CVL_KERNELS_HWCN_H
+#define CVL_KERNELS_HWCN_H
+
+#include <stdbool.h>
+
+#include "kernels/conv.h"
+
+/* One group, nothing empty, and rows that leave the scratch memory within bounds; `data`: for the gradient of the data,
+** which needs strides of 1. */
+bool cvl_hwcn_possible(const cvl_conv *p, bool data);
+/* Images that are worked on together, and so the number of which N had better be a multiple. */
+int cvl_hwcn_lanes(void);
+
+int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
+                     cvl_err *e);
+int cvl_hwcn_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+                           cvl_err *e);
+int cvl_hwcn_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                             cvl_err *e);
+
+/* Rows of positions, and where their inputs lie. All distances are in floats. */
+typedef struct cvl_hwcn_rows {
+  const float *x;    /* {..., lanes}: what the first tap meets at the first position */
+  int64_t row, step; /* from there to the next row's and the next position's */
+  int64_t rows, positions;
+  const int64_t *
+      offset; /* {sums + CVL_HWCN_SPARE}: of each tap and channel; behind the last, any that is valid */
+  int64_t sums;     /* taps * channels */
+  int64_t K, pitch; /* filters; from one position of the target to the next */
+} cvl_hwcn_rows;
+
+enum { CVL_HWCN_SPARE = 8 };
+
+/* The kernels, one set per ISA. Filters are taken in tiles of `width`, the last one of what is left. */
+typedef struct cvl_hwcn {
+  int lanes;
+  int width; /* at most */
+  /* to {n, lanes}: n floats from each of `images` rows that lie `distance` apart; zeros in the lanes that are left. */
+  void (*spread)(const float *from, int64_t distance, int64_t images, int64_t n, float *to);
+  /* The inverse. */
+  void (*collect)(const float *from, int64_t n, float *to, int64_t distance, int64_t images);
+  /* y {positions, pitch}, of one row, from w {tiles, sums, width of the tile} and bias {K} or NULL. */
+  void (*forward)(const cvl_hwcn_rows *r, const float *w, int width, const float *bias, float *y);
+  /* acc {K, sums + CVL_HWCN_SPARE, lanes} += x gy, summed over all rows and positions. */
+  void (*filter)(const cvl_hwcn_rows *r, const float *gy, int width, float *acc);
+  /* gw {sums, K}: the lanes of acc added up. */
+  void (*reduce)(const float *acc, int64_t sums, int64_t K, int width, float *gw);
+} cvl_hwcn;
+
+extern const cvl_hwcn cvl_hwcn_baseline, cvl_hwcn_avx2, cvl_hwcn_avx512;
+
+#endif

@@ -1,0 +1,193 @@
+#include <stddef.h>
+
+#include "kernels/hwcn.h"
+#include "kernels/vector.h"
+
+/* Sums held in registers, and filters worked on together: the fewer of either, the more loads per product. */
+enum { SUMS = LANES == 16 ? 24 : 12, WIDTH = LANES == 16 ? 8 : 6 };
+
+/* Tiles of `width` filters by as many positions, or taps, as there are registers left for. */
+#define DEEP(width) (SUMS / (width) < CVL_HWCN_SPARE ? SUMS / (width) : CVL_HWCN_SPARE)
+
+#if CVL_LANES == 16
+static const ivec zip_low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23},
+                  zip_high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+#elif CVL_LANES == 8
+static const ivec zip_low = {0, 8, 1, 9, 2, 10, 3, 11}, zip_high = {4, 12, 5, 13, 6, 14, 7, 15};
+#else
+static const ivec zip_low = {0, 4, 1, 5}, zip_high = {2, 6, 3, 7};
+#endif
+
+/* Row i and row i + LANES / 2, zipped, become rows 2 i and 2 i + 1: done log2(LANES) times this is the transpose. */
+INLINE void transpose(vec *a) {
+  vec b[LANES];
+#pragma GCC unroll 4
+  for (int done = 1; done < LANES; done *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; i++) {
+      b[2 * i] = __builtin_shuffle(a[i], a[i + LANES / 2], zip_low);
+      b[2 * i + 1] = __builtin_shuffle(a[i], a[i + LANES / 2], zip_high);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) a[i] = b[i];
+  }
+}
+
+/* Where block i of n floats starts: the last one may overlap the one before. */
+INLINE int64_t start_of(int64_t i, int64_t n) { return i + LANES <= n ? i : n - LANES; }
+
+static void spread(const float *from, int64_t distance, int64_t images, int64_t n, float *to) {
+  if (n < LANES || images < LANES) {
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t m = 0; m < LANES; m++)
+        to[i * LANES + m] = m < images ? from[m * distance + i] : 0;
+    return;
+  }
+  for (int64_t i = 0; i < n; i += LANES) {
+    int64_t at = start_of(i, n);
+    vec a[LANES];
+#pragma GCC unroll 16
+    for (int m = 0; m < LANES; m++) a[m] = load(from + m * distance + at);
+    transpose(a);
+#pragma GCC unroll 16
+    for (int m = 0; m < LANES; m++) store(to + (at + m) * LANES, a[m]);
+  }
+}
+
+static void collect(const float *from, int64_t n, float *to, int64_t distance, int64_t images) {
+  if (n < LANES || images < LANES) {
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t m = 0; m < images; m++) to[m * distance + i] = from[i * LANES + m];
+    return;
+  }
+  for (int64_t i = 0; i < n; i += LANES) {
+    int64_t at = start_of(i, n);
+    vec a[LANES];
+#pragma GCC unroll 16
+    for (int m = 0; m < LANES; m++) a[m] = load(from + (at + m) * LANES);
+    transpose(a);
+#pragma GCC unroll 16
+    for (int m = 0; m < LANES; m++) store(to + m * distance + at, a[m]);
+  }
+}
+
+/* `count` positions by `width` filters; both are constants where this is called. */
+INLINE void forward_tile(const cvl_hwcn_rows *r, const float *x, const float *w, const float *bias,
+                         float *y, const int count, const int width) {
+  vec sum[SUMS];
+#pragma GCC unroll 8
+  for (int k = 0; k < width; k++)
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++) sum[i * width + k] = bias != NULL ? splat(bias[k]) : (vec){0};
+  for (int64_t j = 0; j < r->sums; j++, w += width) {
+    const float *at = x + r->offset[j];
+    vec v[CVL_HWCN_SPARE];
+#pragma GCC unroll 8
+    for (int i = 0; i < count; i++) v[i] = load(at + i * r->step);
+#pragma GCC unroll 8
+    for (int k = 0; k < width; k++) {
+      vec f = splat(w[k]);
+#pragma GCC unroll 8
+      for (int i = 0; i < count; i++) sum[i * width + k] += f * v[i];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; i++)
+#pragma GCC unroll 8
+    for (int k = 0; k < width; k++) store(y + i * r->pitch + k * LANES, sum[i * width + k]);
+}
+
+/* `count` taps by `width` filters. */
+INLINE void filter_tile(const cvl_hwcn_rows *r, const int64_t *offset, const float *gy, float *acc,
+                        const int count, const int width) {
+  vec sum[SUMS];
+#pragma GCC unroll 8
+  for (int i = 0; i < count; i++)
+#pragma GCC unroll 8
+    for (int k = 0; k < width; k++) sum[i * width + k] = load(acc + (i * width + k) * LANES);
+  for (int64_t p = 0; p < r->rows; p++) {
+    const float *x = r->x + p * r->row;
+    for (int64_t q = 0; q < r->positions; q++, x += r->step, gy += r->pitch) {
+      vec v[CVL_HWCN_SPARE];
+#pragma GCC unroll 8
+      for (int i = 0; i < count; i++) v[i] = load(x + offset[i]);
+#pragma GCC unroll 8
+      for (int k = 0; k < width; k++) {
+        vec g = load(gy + k * LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < count; i++) sum[i * width + k] += g * v[i];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; i++)
+#pragma GCC unroll 8
+    for (int k = 0; k < width; k++) store(acc + (i * width + k) * LANES, sum[i * width + k]);
+}
+
+#define KERNELS(width)                                                                    \
+  static void forward_##width(const cvl_hwcn_rows *r, const float *w, const float *bias,  \
+                              float *y) {                                                 \
+    int64_t q = 0;                                                                        \
+    for (; q + DEEP(width) <= r->positions; q += DEEP(width))                             \
+      forward_tile(r, r->x + q * r->step, w, bias, y + q * r->pitch, DEEP(width), width); \
+    for (; q < r->positions; q++)                                                         \
+      forward_tile(r, r->x + q * r->step, w, bias, y + q * r->pitch, 1, width);           \
+  }                                                                                       \
+  static void filter_##width(const cvl_hwcn_rows *r, const float *gy, float *acc) {       \
+    for (int64_t j = 0; j < r->sums; j += DEEP(width))                                    \
+      filter_tile(r, r->offset + j, gy, acc + j * width * LANES, DEEP(width), width);     \
+  }
+
+KERNELS(1)
+KERNELS(2)
+KERNELS(3)
+KERNELS(4)
+KERNELS(5)
+KERNELS(6)
+KERNELS(7)
+KERNELS(8)
+
+typedef void forward_kernel(const cvl_hwcn_rows *r, const float *w, const float *bias, float *y);
+typedef void filter_kernel(const cvl_hwcn_rows *r, const float *gy, float *acc);
+
+static forward_kernel *const forward_kernels[] = {
+    NULL, forward_1, forward_2, forward_3, forward_4, forward_5, forward_6, forward_7, forward_8};
+static filter_kernel *const filter_kernels[] = {NULL,     filter_1, filter_2, filter_3, filter_4,
+                                                filter_5, filter_6, filter_7, filter_8};
+
+static int64_t at_most(int64_t width, int64_t left) { return left < width ? left : width; }
+
+static void forward(const cvl_hwcn_rows *r, const float *w, int width, const float *bias,
+                    float *y) {
+  for (int64_t k = 0; k < r->K; k += width)
+    forward_kernels[at_most(width, r->K - k)](r, w + k * r->sums, bias != NULL ? bias + k : NULL,
+                                              y + k * LANES);
+}
+
+static void filter(const cvl_hwcn_rows *r, const float *gy, int width, float *acc) {
+  for (int64_t k = 0; k < r->K; k += width)
+    filter_kernels[at_most(width, r->K - k)](r, gy + k * LANES,
+                                             acc + k * (r->sums + CVL_HWCN_SPARE) * LANES);
+}
+
+static void reduce(const float *acc, int64_t sums, int64_t K, int width, float *gw) {
+  for (int64_t k = 0; k < K; k += width) {
+    const float *from = acc + k * (sums + CVL_HWCN_SPARE) * LANES;
+    int64_t n = at_most(width, K - k);
+    for (int64_t j = 0; j < sums; j++)
+      for (int64_t i = 0; i < n; i++, from += LANES) {
+        float sum = 0;
+        for (int m = 0; m < LANES; m++) sum += from[m];
+        gw[j * K + k + i] = sum;
+      }
+  }
+}
+
+const cvl_hwcn CVL_ISA_NAME(cvl_hwcn) = {.lanes = LANES,
+                                         .width = WIDTH,
+                                         .spread = spread,
+                                         .collect = collect,
+                                         .forward = forward,
+                                         .filter = filter,
+                                         .reduce = reduce};

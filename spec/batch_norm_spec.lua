@@ -86,6 +86,19 @@ describe("batch_norm", function()
     end
   end
 
+  it("has the same gradients when the residual wants none", function()
+    local weights = random(rows, channels)
+    local function gradients(r)
+      local inputs = { leaf(x), leaf(scale), leaf(offset) }
+      local mean, var = running()
+      local y = convlua.batch_norm(inputs[1], inputs[2], inputs[3], mean, var, r,
+        { training = true, activation = "relu" })
+      return grad((y * weights):sum(), inputs)
+    end
+    local wanted, other = gradients(leaf(residual)), gradients(residual)
+    for i = 1, 3 do assert.close(wanted[i], other[i], 1e-12) end
+  end)
+
   it("follows the batch with running = momentum*running + (1 - momentum)*batch, biased", function()
     local mean, var = running()
     local former = mean:to_table()

@@ -7,9 +7,10 @@
 **   else:     mean and var are the running ones.
 ** Ioffe & Szegedy 2015, arXiv:1502.03167, alg. 1; momentum as in TensorFlow, where the paper leaves it open.
 **
-** Memory passes. Forward: x once for the statistics, x (and residual) once for y. Backward: gy, y, x once for the two sums
-** over the batch, once more for gx; the residual's gradient, gy where y > 0, is written on the first way and read on the
-** second. Statistics: blocks of rows are summed, measured from the mean so far,
+** Memory passes. Forward: x once for the statistics, x (and residual) once for y. Backward: gy and x once for the two sums
+** over the batch, once more for gx. Where y > 0 follows from x; with a residual y is read too, on the first way, which
+** writes the residual's gradient, gy where y > 0, for the second. Second ways go from the end to the start, so that they
+** find what is still in the caches. Statistics: blocks of rows are summed, measured from the mean so far,
 ** and merged in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
 */
 #include "ops/batch_norm.h"
@@ -34,15 +35,20 @@ enum {
   MOST_BLOCK_ROWS = 64
 };
 
+/* Where gy counts: everywhere; where x, normalised, is positive; where y is; the same and kept in `masked`. */
+typedef enum { ALL, WHERE_NORMAL, WHERE_Y, WHERE_Y_KEPT } mask;
+
 typedef struct {
   int64_t rows, C, chunks, chunk_rows;
   const real *x, *residual, *y, *gy;
   real *out, *masked;        /* y or gx; the residual's gradient */
   const real *mean, *factor; /* {C}: y = (x - mean) factor + shift, */
-  const real *shift, *slope; /* {C}: or gx = factor (g - shift - (x - mean) slope) */
+  const real *shift, *slope; /* {C}: or gx = factor (g - shift - (x - mean) slope), */
+  const real *offset;        /* {C}: where (x - mean) factor + offset > 0 */
   double *sums;              /* {chunks, 2, C} */
   real *scratch;             /* {chunks, 3, C} */
-  bool relu;
+  bool relu;                 /* forward */
+  mask where;                /* backward */
 } job;
 
 static void cut(job *j, const cvl_tensor *x) {
@@ -53,6 +59,11 @@ static void cut(job *j, const cvl_tensor *x) {
   chunks = chunks > MOST_CHUNKS ? MOST_CHUNKS : chunks < 1 ? 1 : chunks;
   j->chunk_rows = (j->rows + chunks - 1) / chunks;
   j->chunks = j->chunk_rows > 0 ? (j->rows + j->chunk_rows - 1) / j->chunk_rows : 0;
+}
+
+/* One expression for both ways: backward must see the sign that forward saw. */
+static inline real normal(real x, real mean, real factor, real shift) {
+  return (x - mean) * factor + shift;
 }
 
 static int64_t last_row(const job *j, int64_t chunk) {
@@ -178,9 +189,9 @@ done:
   return rc;
 }
 
-static void normalise(void *context, int64_t chunk, int worker) {
+static void normalise(void *context, int64_t from_end, int worker) {
   const job *j = context;
-  int64_t C = j->C, last = last_row(j, chunk);
+  int64_t C = j->C, chunk = j->chunks - 1 - from_end, last = last_row(j, chunk);
   const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict shift = j->shift;
   real floor = j->relu ? 0 : -INFINITY;
   (void)worker;
@@ -190,12 +201,12 @@ static void normalise(void *context, int64_t chunk, int worker) {
     if (j->residual != NULL) {
       const real *restrict add = j->residual + r * C;
       for (int64_t c = 0; c < C; c++) {
-        real v = (x[c] - mean[c]) * factor[c] + shift[c] + add[c];
+        real v = normal(x[c], mean[c], factor[c], shift[c]) + add[c];
         y[c] = v < floor ? floor : v; /* NaN stays */
       }
     } else {
       for (int64_t c = 0; c < C; c++) {
-        real v = (x[c] - mean[c]) * factor[c] + shift[c];
+        real v = normal(x[c], mean[c], factor[c], shift[c]);
         y[c] = v < floor ? floor : v;
       }
     }
@@ -250,38 +261,46 @@ done:
 ** The first pass sums g and g (x - mean), blocks of rows in `real` and then double.
 */
 
-/* Rows [first, last); relu and store are constants where this is called, so that each pair has a loop of its own. */
+/* Rows [first, last); `where` is a constant where this is called, so that each has a loop of its own. */
 static inline __attribute__((always_inline)) void block_sums(const job *j, int64_t first,
                                                              int64_t last, real *restrict s,
-                                                             real *restrict d, bool relu,
-                                                             bool store) {
-  const real *restrict mean = j->mean;
+                                                             real *restrict d, mask where) {
+  const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict offset = j->offset;
   const int64_t C = j->C;
   int64_t r = first;
   memset(s, 0, (size_t)C * sizeof *s);
   memset(d, 0, (size_t)C * sizeof *d);
   for (; r + 2 <= last; r += 2) { /* two rows for each load and store of the sums */
     const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
-    const real *restrict y = relu ? j->y + r * C : x;
-    real *restrict masked = store ? j->masked + r * C : NULL;
+    const real *restrict y = where >= WHERE_Y ? j->y + r * C : x;
+    real *restrict masked = where == WHERE_Y_KEPT ? j->masked + r * C : NULL;
     for (int64_t c = 0; c < C; c++) {
       real u = gy[c], v = gy[C + c];
-      if (relu) u = y[c] > 0 ? u : 0;
-      if (relu) v = y[C + c] > 0 ? v : 0;
-      if (store) masked[c] = u;
-      if (store) masked[C + c] = v;
+      if (where == WHERE_NORMAL) {
+        u = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? u : 0;
+        v = normal(x[C + c], mean[c], factor[c], offset[c]) > 0 ? v : 0;
+      }
+      if (where >= WHERE_Y) {
+        u = y[c] > 0 ? u : 0;
+        v = y[C + c] > 0 ? v : 0;
+      }
+      if (where == WHERE_Y_KEPT) {
+        masked[c] = u;
+        masked[C + c] = v;
+      }
       s[c] += u + v;
       d[c] += u * (x[c] - mean[c]) + v * (x[C + c] - mean[c]);
     }
   }
   for (; r < last; r++) {
     const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
-    const real *restrict y = relu ? j->y + r * C : x;
-    real *restrict masked = store ? j->masked + r * C : NULL;
+    const real *restrict y = where >= WHERE_Y ? j->y + r * C : x;
+    real *restrict masked = where == WHERE_Y_KEPT ? j->masked + r * C : NULL;
     for (int64_t c = 0; c < C; c++) {
       real u = gy[c];
-      if (relu) u = y[c] > 0 ? u : 0;
-      if (store) masked[c] = u;
+      if (where == WHERE_NORMAL) u = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? u : 0;
+      if (where >= WHERE_Y) u = y[c] > 0 ? u : 0;
+      if (where == WHERE_Y_KEPT) masked[c] = u;
       s[c] += u;
       d[c] += u * (x[c] - mean[c]);
     }
@@ -296,12 +315,14 @@ static void sums_of_chunk(void *context, int64_t chunk, int worker) {
   (void)worker;
   for (int64_t r = chunk * j->chunk_rows; r < last; r += block) {
     int64_t end = last - r < block ? last : r + block;
-    if (!j->relu)
-      block_sums(j, r, end, s, d, false, false);
-    else if (j->masked == NULL)
-      block_sums(j, r, end, s, d, true, false);
+    if (j->where == ALL)
+      block_sums(j, r, end, s, d, ALL);
+    else if (j->where == WHERE_NORMAL)
+      block_sums(j, r, end, s, d, WHERE_NORMAL);
+    else if (j->where == WHERE_Y)
+      block_sums(j, r, end, s, d, WHERE_Y);
     else
-      block_sums(j, r, end, s, d, true, true);
+      block_sums(j, r, end, s, d, WHERE_Y_KEPT);
     for (int64_t c = 0; c < C; c++) {
       sum[c] += (double)s[c];
       dot[c] += (double)d[c];
@@ -309,27 +330,29 @@ static void sums_of_chunk(void *context, int64_t chunk, int worker) {
   }
 }
 
-static void data_of_chunk(void *context, int64_t chunk, int worker) {
+static void data_of_chunk(void *context, int64_t from_end, int worker) {
   const job *j = context;
-  int64_t C = j->C, last = last_row(j, chunk);
-  const real *restrict mean = j->mean, *restrict factor = j->factor;
+  int64_t C = j->C, chunk = j->chunks - 1 - from_end, last = last_row(j, chunk);
+  const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict offset = j->offset;
   const real *restrict shift = j->shift, *restrict slope = j->slope;
-  bool masked = j->relu && j->masked == NULL;
+  const real *g = j->where == WHERE_Y_KEPT ? j->masked : j->gy;
   (void)worker;
   for (int64_t r = chunk * j->chunk_rows; r < last; r++) {
-    const real *restrict x = j->x + r * C, *restrict gy =
-                                               (j->relu && !masked ? j->masked : j->gy) + r * C;
+    const real *restrict x = j->x + r * C, *restrict gy = g + r * C;
     real *restrict gx = j->out + r * C;
-    if (masked) {
-      const real *restrict y = j->y + r * C;
+    if (j->where == WHERE_NORMAL)
       for (int64_t c = 0; c < C; c++) {
-        real v = gy[c], g = y[c] > 0 ? v : 0;
-        gx[c] = factor[c] * (g - shift[c] - (x[c] - mean[c]) * slope[c]);
+        real v = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? gy[c] : 0;
+        gx[c] = factor[c] * (v - shift[c] - (x[c] - mean[c]) * slope[c]);
       }
-    } else {
+    else if (j->where == WHERE_Y)
+      for (int64_t c = 0; c < C; c++) {
+        real v = j->y[r * C + c] > 0 ? gy[c] : 0;
+        gx[c] = factor[c] * (v - shift[c] - (x[c] - mean[c]) * slope[c]);
+      }
+    else
       for (int64_t c = 0; c < C; c++)
         gx[c] = factor[c] * (gy[c] - shift[c] - (x[c] - mean[c]) * slope[c]);
-    }
   }
 }
 
@@ -343,13 +366,17 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   job j = {.x = cvl_data(a->in[X]),
            .y = cvl_data(y),
            .gy = cvl_data(gy),
-           .mean = cvl_data(a->saved[MEAN])};
+           .mean = cvl_data(a->saved[MEAN]),
+           .offset = cvl_data(a->in[OFFSET])};
   int rc = -1;
   cut(&j, a->in[X]);
-  j.relu = o->activation == CVL_NORM_RELU;
+  if (o->activation == CVL_NORM_RELU)
+    j.where = a->in[RESIDUAL] == NULL ? WHERE_NORMAL
+              : gx[RESIDUAL] == NULL  ? WHERE_Y
+                                      : WHERE_Y_KEPT;
   if (gx[RESIDUAL] != NULL) {
     j.masked = cvl_data(gx[RESIDUAL]);
-    if (!j.relu) memcpy(j.masked, j.gy, (size_t)(j.rows * j.C) * sizeof(real));
+    if (j.where == ALL) memcpy(j.masked, j.gy, (size_t)(j.rows * j.C) * sizeof(real));
   }
   if (gx[RUNNING_MEAN] != NULL) gmean = cvl_data(gx[RUNNING_MEAN]);
   if (gx[RUNNING_VAR] != NULL) gvar = cvl_data(gx[RUNNING_VAR]);
@@ -358,6 +385,10 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
     cvl_fail_memory(e, 3 * j.C * (long long)sizeof *channel);
     goto done;
   }
+  j.factor = channel;
+  j.shift = channel + j.C;
+  j.slope = channel + 2 * j.C;
+  for (int64_t c = 0; c < j.C; c++) channel[c] = rstd[c] * scale[c];
   cvl_parallel(j.chunks, sums_of_chunk, &j);
   for (int64_t c = 0; c < j.C; c++) {
     double sum = 0, dot = 0, r = (double)rstd[c];
@@ -367,7 +398,6 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
     }
     if (gscale != NULL) gscale[c] = (real)(dot * r);
     if (goffset != NULL) goffset[c] = (real)sum;
-    channel[c] = scale[c] * rstd[c];
     if (gmean != NULL) gmean[c] = o->training ? 0 : (real)(-sum * r * (double)scale[c]);
     if (gvar != NULL) gvar[c] = o->training ? 0 : (real)(-0.5 * dot * r * r * r * (double)scale[c]);
     if (!o->training || j.rows == 0) continue; /* the other two stay 0 */
@@ -375,9 +405,6 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
     channel[2 * j.C + c] = (real)(dot * r * r / (double)j.rows);
   }
   if (gx[X] != NULL) {
-    j.factor = channel;
-    j.shift = channel + j.C;
-    j.slope = channel + 2 * j.C;
     j.out = cvl_data(gx[X]);
     cvl_parallel(j.chunks, data_of_chunk, &j);
   }
@@ -484,7 +511,7 @@ CVL_OP(batch_norm,
          "the running ones become momentum*running + (1 - momentum)*batch, in place. Ioffe & Szegedy 2015, "
          "arXiv:1502.03167, alg. 1; momentum as in TensorFlow.",
   .n_in = INPUTS, .n_optional = 1, .floating = true,
-  .drops = 1 << OFFSET | 1 << RESIDUAL, .in_place = 1 << RUNNING_MEAN | 1 << RUNNING_VAR,
+  .drops = 1 << RESIDUAL, .in_place = 1 << RUNNING_MEAN | 1 << RUNNING_VAR,
   CVL_OPTIONS(O, CVL_NUMBER(O, momentum, 0.99, CVL_NOT_NEGATIVE, "how much of the running statistics stays at each step"),
               CVL_NUMBER(O, epsilon, 1e-3, CVL_NOT_NEGATIVE, "added to the variance"),
               CVL_FLAG(O, training, 0, "use the batch's statistics and update the running ones"),

@@ -26,16 +26,16 @@ static double hits_of(const cvl_conv *p) {
 
 /*
 ** Winograd when its work is estimated to be less than that of the definition. Work is counted in products of one tile or
-** output with all channels, C * K; a place of a tile or filter costs about as much to transform as 20 products, or as 45
-** where the transform is followed by a product along the tiles. Both run at about the same rate. Neither of the others
-** does the taps outside the map (implicit_gemm.c), hence the share that hits.
+** output with all channels, C * K; a place of a tile or filter costs about as much to transform as 12 products.
+** Both run at about the same rate. Neither of the others does the taps outside the map (implicit_gemm.c), hence the share
+** that hits.
 */
-static bool is_less_with_winograd(const cvl_conv *p, pass way) {
-  double C = (double)p->C, K = (double)p->K, transform = way == FILTER ? 45 : 20;
+static bool is_less_with_winograd(const cvl_conv *p) {
+  double C = (double)p->C, K = (double)p->K;
   double products = 9 * hits_of(p) * (double)(p->N * p->out[1] * p->out[2]) * C * K;
   double tiles = (double)(p->N * ((p->out[1] + 3) / 4) * ((p->out[2] + 3) / 4));
   double places = p->stride[1] == 1 ? 36 : 81;
-  return places * tiles * (C * K + transform * (C + K)) + 36 * 20 * C * K < products;
+  return places * tiles * (C * K + 12 * (C + K)) + 36 * 12 * C * K < products;
 }
 
 /*
@@ -60,7 +60,7 @@ static algorithm choose(const cvl_conv *p, pass way) {
     winograd = winograd && strcmp(forced, "winograd") == 0;
     return direct ? DIRECT : winograd ? WINOGRAD : GEMM;
   }
-  if (winograd && is_less_with_winograd(p, way)) return WINOGRAD;
+  if (winograd && is_less_with_winograd(p)) return WINOGRAD;
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 

@@ -37,10 +37,12 @@ LINK_CLI := $(shell pkg-config --libs $(LIBS_CLI) 2>/dev/null) $(LINK_SO)
 
 # One ISA, one set of flags. -std=c11 forbids a*b+c to become one instruction: allowed again here.
 ISAS     = baseline $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx2 avx512)
+ISA_BF16 = $(if $(filter avx512,$(ISAS)),avx512_bf16)# for kernels with bfloat16 operands only
 ISA.baseline = -O3
 ISA.avx2     = -O3 -mavx2 -mfma -ffp-contract=fast
 ISA.avx512   = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -ffp-contract=fast \
                -mprefer-vector-width=512 $(if $(SANITIZE),--param asan-use-after-return=0)
+ISA.avx512_bf16 = $(ISA.avx512) -mavx512bf16
 # The parameter: GCC before 14 puts 64-byte vectors off their boundary there (its bug 110027).
 
 # An op's source is compiled once per element type and ISA, and once for its description.
@@ -61,6 +63,7 @@ VARIANT.describe = -DCVL_DESCRIBE
 OP_C     := $(shell grep -lw CVL_DESCRIBE /dev/null $(wildcard core/ops/*.c))
 OP_ANY_C := $(if $(OP_C),$(shell grep -lw CVL_EVERY_DTYPE $(OP_C) /dev/null))
 ISA_C    := $(wildcard core/kernels/*_isa.c)
+BF16_C   := $(wildcard core/kernels/*_bf16_isa.c)
 BIND_C   := $(wildcard core/bind/*.c)
 CORE_C   := $(filter-out $(OP_C) $(ISA_C) core/bind/% core/cli/% core/cuda/% core/dist/%, \
               $(wildcard core/*/*.c))
@@ -70,7 +73,8 @@ FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu core/*/
 
 OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) \
             $(foreach v,$(INTEGERS),$(OP_ANY_C:core/%.c=$(BUILD)/%.$(v).o))
-ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o))
+ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o)) \
+            $(foreach i,$(ISA_BF16),$(BF16_C:core/%.c=$(BUILD)/%.$(i).o))
 CORE_O   := $(CORE_C:core/%.c=$(BUILD)/%.o) $(OP_O) $(ISA_O)
 BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
 MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,core/main.c $(wildcard core/cli/*.c))
@@ -107,7 +111,7 @@ define ISA_RULE
 $(BUILD)/kernels/%_isa.$(1).o: core/kernels/%_isa.c $(NEEDS)
 	$$(call COMPILE,-DCVL_ISA_SUFFIX=_$(1) $(ISA.$(1)))
 endef
-$(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
+$(foreach i,$(ISAS) $(ISA_BF16),$(eval $(call ISA_RULE,$(i))))
 
 define VARIANT_RULE
 $(BUILD)/ops/%.$(1).o: core/ops/%.c $(NEEDS)
@@ -120,7 +124,7 @@ UPDATE   = mkdir -p $(@D) && cat > $@.new && \
            if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(BUILD)/flags: FORCE
-	@echo '$(CC) $(FLAGS) $(SAN) $(foreach i,$(ISAS),$(ISA.$(i)))' | { $(UPDATE); }
+	@echo '$(CC) $(FLAGS) $(SAN) $(foreach i,$(ISAS) $(ISA_BF16),$(ISA.$(i)))' | { $(UPDATE); }
 
 $(BUILD)/objects: FORCE # a source that is gone must leave the library too
 	@echo '$(CORE_O)' | { $(UPDATE); }

@@ -27,7 +27,7 @@ static int threads(lua_State *L) {
 }
 
 static int isa(lua_State *L) {
-  lua_pushstring(L, cvl_isa_name(cvl_isa_used()));
+  lua_pushstring(L, cvl_isa_name());
   return 1;
 }
 

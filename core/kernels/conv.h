@@ -7,6 +7,7 @@
 #ifndef CVL_KERNELS_CONV_H
 #define CVL_KERNELS_CONV_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -16,6 +17,7 @@ typedef struct cvl_conv {
   int64_t in[3], filter[3], out[3]; /* depth, height, width */
   int64_t stride[3], dilation[3];
   int64_t before[3]; /* zeros before the first input of an axis; those after follow from `out` */
+  bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
 /* All tensors dense. The result is written, not added to. `bias` {K} or NULL. CVL_ENOMEM when scratch cannot be had.

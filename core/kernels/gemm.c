@@ -27,6 +27,7 @@ typedef struct {
   int64_t block_m, row_blocks;
   int64_t k0, k1, n0, n1; /* the piece of B */
   int64_t panels, group;  /* panels of the piece, panels of a task */
+  int64_t words;          /* sums of the piece, in pairs when there are such in a word */
   float *packed, *blocks;
 } job;
 
@@ -34,8 +35,9 @@ static void pack(void *context, int64_t panel, int worker) {
   const job *j = context;
   const cvl_gemm *g = j->g;
   (void)worker;
-  cvl_pack_panels(g->b + j->k0 * g->b_row + j->n0 * g->b_col, g->b_row, g->b_col, j->k1 - j->k0,
-                  j->n1 - j->n0, j->tile->nr, panel, panel + 1, j->packed);
+  (g->bf16 ? cvl_pack_pairs : cvl_pack_panels)(g->b + j->k0 * g->b_row + j->n0 * g->b_col, g->b_row,
+                                               g->b_col, j->k1 - j->k0, j->n1 - j->n0, j->tile->nr,
+                                               panel, panel + 1, j->packed);
 }
 
 /* Rows [i0, i0 + m) and sums [k0, k0 + k) of A, and zeros up to a whole tile. */
@@ -59,18 +61,41 @@ static void copy_a(const job *j, int64_t i0, int64_t m, int64_t k0, int64_t k, f
     memset(block, 0, (size_t)k * sizeof *block);
 }
 
+/* The same as words of two neighbours in the sum. */
+static void copy_a_bf16(const job *j, int64_t i0, int64_t m, int64_t k0, int64_t k, float *block) {
+  const cvl_gemm *g = j->g;
+  const cvl_bf16 *bf16 = cvl_bf16_used();
+  const float *a = g->a + i0 * g->a_row + k0 * g->a_col;
+  int64_t whole = round_up(m, j->tile->mr), words = ceil_div(k, 2);
+  float row[2 * CVL_BLOCK_K];
+  if (j->by_columns) {
+    for (int64_t q = 0; q < k; q += 2, block += CVL_BLOCK_ROW) {
+      bf16->pair(a + q * g->a_col, q + 1 < k ? a + (q + 1) * g->a_col : NULL, m, block);
+      memset(block + m, 0, (size_t)(whole - m) * sizeof *block);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < m; i++, block += CVL_BLOCK_ROW) {
+    for (int64_t q = 0; q < k; q++) row[q] = a[i * g->a_row + q * g->a_col];
+    if (k % 2 != 0) row[k] = 0;
+    bf16->round(row, 2 * words, block);
+  }
+  for (int64_t i = m; i < whole; i++, block += CVL_BLOCK_ROW)
+    memset(block, 0, (size_t)words * sizeof *block);
+}
+
 static void run_block(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_gemm *g = j->g;
   int64_t i0 = chunk % j->row_blocks * j->block_m, m = min(j->block_m, g->M - i0);
   int64_t panel = chunk / j->row_blocks * j->group, n = j->n0 + panel * j->tile->nr;
-  int64_t panel_size = (j->k1 - j->k0) * j->tile->nr;
+  int64_t panel_size = j->words * j->tile->nr, pack = j->tile->pack;
   float *a = j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS, *row[CVL_BLOCK_ROW];
   for (int64_t i = 0; i < m; i++) row[i] = g->c + (i0 + i) * g->c_row + n;
-  for (int64_t k = j->k0; k < j->k1; k += CVL_BLOCK_K) {
-    int64_t count = min(CVL_BLOCK_K, j->k1 - k);
-    cvl_stretch stretch = {a, j->packed + panel * panel_size + (k - j->k0) * j->tile->nr, count};
-    copy_a(j, i0, m, k, count, a);
+  for (int64_t w = 0; w < j->words; w += CVL_BLOCK_K) {
+    int64_t k = j->k0 + w * pack, count = min(CVL_BLOCK_K, j->words - w);
+    cvl_stretch stretch = {a, j->packed + panel * panel_size + w * j->tile->nr, count};
+    (g->bf16 ? copy_a_bf16 : copy_a)(j, i0, m, k, min(count * pack, j->k1 - k), a);
     cvl_block_run(j->tile, &(cvl_block){.layout = j->by_columns ? CVL_BY_COLUMNS : CVL_BY_ROWS,
                                         .rows = m,
                                         .columns = min(j->n1 - n, j->group * j->tile->nr),
@@ -92,7 +117,9 @@ static void clear(const cvl_gemm *g) {
 
 /* The job without its piece of B. */
 static job plan(const cvl_gemm *g) {
-  job j = {.g = g, .tile = cvl_tile_used(g->N), .by_columns = g->a_row == 1 && g->a_col != 1};
+  job j = {.g = g,
+           .tile = g->bf16 ? cvl_bf16_tile(g->N) : cvl_tile_used(g->N),
+           .by_columns = g->a_row == 1 && g->a_col != 1};
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
   j.row_blocks = ceil_div(g->M, j.block_m);
   return j;
@@ -121,6 +148,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     j.panels = ceil_div(j.n1 - j.n0, j.tile->nr);
     for (j.k0 = 0; j.k0 < g->K; j.k0 = j.k1) {
       j.k1 = min(j.k0 + PIECE, g->K);
+      j.words = ceil_div(j.k1 - j.k0, j.tile->pack);
       cvl_parallel(j.panels, pack, &j);
       cvl_parallel(tasks_of(&j, j.panels, &j.group), run_block, &j);
     }

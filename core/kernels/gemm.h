@@ -18,6 +18,7 @@ typedef struct cvl_gemm {
   int64_t a_row, a_col, b_row, b_col, c_row;
   bool accumulate;   /* C += A B instead of C = A B */
   const float *bias; /* {N} added to every row when not accumulating, or NULL */
+  bool bf16;         /* A and B rounded to bfloat16, sums of pairs in float32 as tile.h tells */
 } cvl_gemm;
 
 /* CVL_ENOMEM when the packing buffers cannot be had. Sizes of 0 are fine: K == 0 clears C (or leaves it). */

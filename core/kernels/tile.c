@@ -14,24 +14,33 @@ const cvl_tile *cvl_tile_used(int64_t columns) {
   return columns <= tile[1].nr ? &tile[1] : &tile[0];
 }
 
-/* A tile that sticks out of C is made aside, and the part that counts is copied or added. */
+const cvl_bf16 *cvl_bf16_used(void) {
+#if defined(__x86_64__)
+  if (cvl_isa_has_bf16()) return &cvl_bf16_avx512_bf16;
+  cvl_isa isa = cvl_isa_used();
+  if (isa == CVL_ISA_AVX512) return &cvl_bf16_avx512;
+  if (isa == CVL_ISA_AVX2) return &cvl_bf16_avx2;
+#endif
+  return &cvl_bf16_baseline;
+}
+
+/* A tile that sticks out of C is made aside, so that every element is summed in the same order in any tile. */
 static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
                      const cvl_stretch *stretch, float *const *row, int64_t rows, int64_t j,
                      int64_t columns, const float *first) {
   float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
+  size_t bytes = (size_t)columns * sizeof(float);
   for (int i = 0; i < mr; i++) aside[i] = c[i];
-  kernel(stretch, b->stretches, aside, false, first);
-  for (int64_t i = 0; i < rows; i++) {
-    float *y = row[i] + j;
-    if (b->add)
-      for (int64_t k = 0; k < columns; k++) y[k] += c[i][k];
-    else
-      for (int64_t k = 0; k < columns; k++) y[k] = c[i][k];
+  if (b->add) {
+    memset(c, 0, sizeof c);
+    for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
   }
+  kernel(stretch, b->stretches, aside, b->add, first);
+  for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
 }
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
-  static const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK, 1};
+  const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK / tile->pack, 1};
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   for (int64_t j = 0; j < b->columns; j += tile->nr) {
@@ -107,5 +116,22 @@ void cvl_pack_panels(const float *b, int64_t row, int64_t column, int64_t K, int
     else /* in pieces, so that the lines written stay in the first-level cache until they are full */
       for (int64_t k = 0; k < K; k += 128)
         pack_strided(from + k * row, row, column, K - k < 128 ? K - k : 128, n, nr, to + k * nr);
+  }
+}
+
+void cvl_pack_pairs(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
+                    int64_t first, int64_t last, float *out) {
+  enum { SUMS = 64 };
+  float some[SUMS * CVL_TILE_MAX_COLUMNS];
+  const cvl_bf16 *bf16 = cvl_bf16_used();
+  for (int64_t p = first; p < last; p++) {
+    float *to = out + p * ((K + 1) / 2) * nr;
+    for (int64_t k = 0; k < K; k += SUMS) {
+      int64_t count = K - k < SUMS ? K - k : SUMS;
+      cvl_pack_panels(b + k * row + p * nr * column, row, column, count, N - p * nr, nr, 0, 1,
+                      some);
+      for (int64_t i = 0; i < count; i += 2, to += nr)
+        bf16->pair(some + i * nr, i + 1 < count ? some + (i + 1) * nr : NULL, nr, to);
+    }
   }
 }

@@ -24,6 +24,13 @@ enum {
   CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A by rows or by columns */
 };
 
+/*
+** With bfloat16 operands everything is counted in words of two neighbours in the sum, the first in the low half: A and B are
+** as below with words for floats and half as many sums, a row of a block being half as long. C is always float32.
+** One sum: c = c + a1 b1 rounded, then c + a0 b0 rounded, to nearest even; subnormal operands and results count as 0. That
+** is what VDPBF16PS does, and where there is none other instructions do the same.
+*/
+
 /* Where element (i, k) of A lies, i counting rows of C and k sums. In chunks, {chunk, rows, CVL_CHUNK}, a stretch of
 ** sums stays within one chunk. */
 typedef enum cvl_layout {
@@ -48,12 +55,29 @@ typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, float *const *
 /* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block. */
 typedef struct cvl_tile {
   int mr, nr;
+  int pack; /* operands in the room of a float: 1, or 2 of bfloat16 */
   cvl_tile_kernel *kernel[CVL_LAYOUTS], *low[CVL_LAYOUTS];
 } cvl_tile;
 
 /* For each ISA a wide one, and a narrow one for matrices of few columns. */
 extern const cvl_tile cvl_tile_baseline[2], cvl_tile_avx2[2], cvl_tile_avx512[2];
 const cvl_tile *cvl_tile_used(int64_t columns);
+
+/* The same with bfloat16 operands, and the making of these: values that are subnormal become 0, others are rounded to
+** nearest even. */
+typedef struct cvl_bf16 {
+  cvl_tile tile[2];
+  void (*round)(const float *x, int64_t n, float *y); /* y: n halves */
+  /* y[i]: low[i], and above it high[i], or 0 when high is NULL */
+  void (*pair)(const float *low, const float *high, int64_t n, float *y);
+} cvl_bf16;
+
+extern const cvl_bf16 cvl_bf16_baseline, cvl_bf16_avx2, cvl_bf16_avx512, cvl_bf16_avx512_bf16;
+const cvl_bf16 *cvl_bf16_used(void);
+static inline const cvl_tile *cvl_bf16_tile(int64_t columns) {
+  const cvl_tile *tile = cvl_bf16_used()->tile;
+  return columns <= tile[1].nr ? &tile[1] : &tile[0];
+}
 
 /*
 ** A block of C, {rows, columns}, row i at row[i], from one block of A and packed panels of B.
@@ -77,5 +101,8 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
 ** where p * nr + j >= N. */
 void cvl_pack_panels(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
                      int64_t first, int64_t last, float *out);
+/* The same as words, {ceil(K / 2), nr} a panel; zeros where there is no second of a pair. */
+void cvl_pack_pairs(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
+                    int64_t first, int64_t last, float *out);
 
 #endif

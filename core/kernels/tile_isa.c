@@ -63,6 +63,6 @@ KERNELS(narrow, NARROW_ROWS, 1)
 KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
 
 const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = {
-    {WIDE_ROWS, 2 * LANES, NAMES(wide), NAMES(wide_low)},
-    {NARROW_ROWS, LANES, NAMES(narrow), NAMES(narrow_low)},
+    {WIDE_ROWS, 2 * LANES, 1, NAMES(wide), NAMES(wide_low)},
+    {NARROW_ROWS, LANES, 1, NAMES(narrow), NAMES(narrow_low)},
 };

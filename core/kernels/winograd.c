@@ -40,31 +40,29 @@ typedef struct {
   bool backwards, past; /* past: results are larger than the last cache */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
-  int planes;
+  int planes, pack;
+  int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
   int64_t first_panel;          /* of the present group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
   float *u, *v, *m, *zeros; /* in the first order v and m are {threads} */
 } job;
 
-const cvl_winograd *cvl_winograd_used(int64_t stride, bool back) {
+/* The algorithm for a stride and a direction, of the kernels for one ISA. */
+#define OF(isa)                                  \
+  (stride == 1 ? &PASTE(cvl_winograd_unit, isa)  \
+   : back      ? &PASTE(cvl_polyphase_back, isa) \
+               : &PASTE(cvl_polyphase, isa))
+#define PASTE(a, b) a##b
+
+const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16) {
 #if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return stride == 1 ? &cvl_winograd_unit_avx512
-           : back      ? &cvl_polyphase_back_avx512
-                       : &cvl_polyphase_avx512;
-  case CVL_ISA_AVX2:
-    return stride == 1 ? &cvl_winograd_unit_avx2
-           : back      ? &cvl_polyphase_back_avx2
-                       : &cvl_polyphase_avx2;
-  default:
-    break;
-  }
+  cvl_isa isa = cvl_isa_used();
+  if (bf16 && cvl_isa_has_bf16()) return OF(_bf16_avx512_bf16);
+  if (isa == CVL_ISA_AVX512) return bf16 ? OF(_bf16_avx512) : OF(_avx512);
+  if (isa == CVL_ISA_AVX2) return bf16 ? OF(_bf16_avx2) : OF(_avx2);
 #endif
-  return stride == 1 ? &cvl_winograd_unit_baseline
-         : back      ? &cvl_polyphase_back_baseline
-                     : &cvl_polyphase_baseline;
+  return bf16 ? OF(_bf16_baseline) : OF(_baseline);
 }
 
 int cvl_filter_plane(const cvl_winograd *a, int i) {
@@ -107,38 +105,39 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map) {
 /* Tiles [first, last) to rows 0, 1, ... of v. */
 static void transform_tiles(const job *j, int64_t first, int64_t last, float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
-  for (int64_t t = first; t < last; t++, v += CVL_CHUNK) {
+  for (int64_t t = first; t < last; t++, v += CVL_CHUNK / j->pack) {
     if (t + 1 < j->tiles) cvl_tile_prefetch(&j->source, t + 1, j->x);
     cvl_tile_pixels_read(&j->source, t, j->x, j->zeros, pixel);
     j->winograd->input(pixel, j->source.C, v, j->v_plane, j->v_chunk);
   }
 }
 
-/* Source channels [c, c + rows) of panel `panel` of the filter to u {36 planes, rows, nr}. */
+/* Source channels [c, c + rows) of panel `panel` of the filter to u {36 planes, rows / pack, nr}. */
 static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u) {
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
                       j->backwards, rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
-/* One plane: m {rows, panels * nr} = v {rows, C} u {C, panels * nr}. */
+/* One plane: m {rows, panels * nr} = v {rows, C} u {C, panels * nr}, a block of words of C at a time. */
 static void multiply(const job *j, const float *v, const float *u, int64_t rows, int64_t panels,
                      float *m) {
   float *row[MOST_ROWS];
   int64_t nr = j->tile->nr, step = MOST_ROWS;
+  int64_t chunk = CVL_CHUNK / j->pack;
   for (int64_t i = 0; i < rows; i += step)
-    for (int64_t c = 0; c < j->source.C; c += CVL_BLOCK_K) {
-      cvl_stretch stretch[CVL_BLOCK_K / CVL_CHUNK];
+    for (int64_t c = 0; c < j->depth; c += CVL_BLOCK_K) {
+      cvl_stretch stretch[CVL_BLOCK_K / CVL_CHUNK * 2];
       int stretches = 0;
-      for (int64_t k = c; k < min(j->source.C, c + CVL_BLOCK_K); k += CVL_CHUNK)
-        stretch[stretches++] = (cvl_stretch){v + k / CVL_CHUNK * j->v_chunk + i * CVL_CHUNK,
-                                             u + k * nr, min(CVL_CHUNK, j->source.C - k)};
+      for (int64_t k = c; k < min(j->depth, c + CVL_BLOCK_K); k += chunk)
+        stretch[stretches++] = (cvl_stretch){v + k / chunk * j->v_chunk + i * chunk, u + k * nr,
+                                             min(chunk, j->depth - k)};
       for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
                                           .rows = min(step, rows - i),
                                           .columns = panels * nr,
                                           .row = row,
-                                          .panel_size = j->source.C * nr,
+                                          .panel_size = j->depth * nr,
                                           .stretch = stretch,
                                           .stretches = stretches,
                                           .add = c > 0});
@@ -163,7 +162,7 @@ static void filter_task(void *context, int64_t chunk, int worker) {
   int64_t panel = chunk % j->panels, c = chunk / j->panels * CVL_CHUNK;
   (void)worker;
   transform_filter(j, panel, c, min(CVL_CHUNK, j->source.C - c),
-                   j->u + (panel * j->source.C + c) * j->tile->nr);
+                   j->u + (panel * j->depth + c / j->pack) * j->tile->nr);
 }
 
 static void block_task(void *context, int64_t chunk, int worker) {
@@ -176,7 +175,7 @@ static void block_task(void *context, int64_t chunk, int worker) {
     for (int i = 0; i < j->planes; i++)
       multiply(j, v + i * j->v_plane,
                j->u + cvl_filter_plane(j->winograd, i) * j->u_plane +
-                   panel * j->source.C * j->tile->nr,
+                   panel * j->depth * j->tile->nr,
                rows, panels, m + i * j->m_plane);
     finish(j, first, rows, panel, panels, m);
   }
@@ -187,10 +186,10 @@ static int run_blocks(job *j, cvl_err *e) {
   j->block =
       j->tiles >= LEAST_TASKS * BLOCK && j->source.C + j->target.C > NARROW ? BLOCK : BLOCK / 2;
   j->group = min(j->panels, GROUP / nr);
-  j->v_chunk = j->block * CVL_CHUNK;
+  j->v_chunk = j->block * CVL_CHUNK / j->pack;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
-  j->u_plane = j->panels * nr * j->source.C + GAP;
+  j->u_plane = j->panels * nr * j->depth + GAP;
   if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
   if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
@@ -204,7 +203,7 @@ static void tiles_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t first = chunk * j->block;
   (void)worker;
-  transform_tiles(j, first, min(first + j->block, j->tiles), j->v + first * CVL_CHUNK);
+  transform_tiles(j, first, min(first + j->block, j->tiles), j->v + first * CVL_CHUNK / j->pack);
 }
 
 static void group_filter_task(void *context, int64_t chunk, int worker) {
@@ -212,7 +211,7 @@ static void group_filter_task(void *context, int64_t chunk, int worker) {
   int64_t panel = chunk % j->group, c = chunk / j->group * CVL_CHUNK;
   (void)worker;
   transform_filter(j, j->first_panel + panel, c, min(CVL_CHUNK, j->source.C - c),
-                   j->u + (panel * j->source.C + c) * j->tile->nr);
+                   j->u + (panel * j->depth + c / j->pack) * j->tile->nr);
 }
 
 static void plane_task(void *context, int64_t i, int worker) {
@@ -233,11 +232,11 @@ static int run_groups(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr,
           widest = min(j->panels, GROUP / nr);
   j->block = FEW_BLOCK;
-  j->v_chunk = ceil_div(j->tiles, CVL_TILE_MAX_ROWS) * CVL_TILE_MAX_ROWS *
-               CVL_CHUNK; /* read in whole tiles */
+  j->v_chunk = ceil_div(j->tiles, CVL_TILE_MAX_ROWS) * CVL_TILE_MAX_ROWS * CVL_CHUNK /
+               j->pack; /* read in whole tiles */
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->tiles * widest * nr + GAP;
-  j->u_plane = widest * nr * j->source.C + GAP;
+  j->u_plane = widest * nr * j->depth + GAP;
   if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(j->planes * j->m_plane, e)) == NULL) return -1;
@@ -254,7 +253,9 @@ static int run_groups(job *j, cvl_err *e) {
 static int run(job *j, int64_t images, cvl_err *e) {
   bool few;
   int rc;
-  j->tile = cvl_tile_used(j->target.C);
+  j->pack = j->winograd->pack;
+  j->tile = j->pack == 1 ? cvl_tile_used(j->target.C) : cvl_bf16_tile(j->target.C);
+  j->depth = ceil_div(j->source.C, j->pack);
   j->planes = j->winograd->places * j->winograd->places;
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->source.step = j->winograd->step;
@@ -265,8 +266,8 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->tiles = images * j->target.high * j->target.wide;
   j->past = images * j->target.H * j->target.W * j->target.C >= PAST_BYTES / 4 &&
             j->target.C % 16 == 0 && (uintptr_t)j->y % 64 == 0;
-  few = j->planes * j->tiles * j->source.C <= FEW_BYTES / 4 &&
-        CVL_FILTER_PLANES * j->source.C * j->target.C > MANY_BYTES / 4;
+  few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
+        CVL_FILTER_PLANES * j->depth * j->target.C > MANY_BYTES / 4;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_groups(j, e) : run_blocks(j, e);
@@ -289,7 +290,7 @@ int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w, cons
            .w_tap = p->C * p->K,
            .w_row = p->K,
            .w_column = 1,
-           .winograd = cvl_winograd_used(p->stride[1], false)};
+           .winograd = cvl_winograd_used(p->stride[1], false, p->bf16)};
   return run(&j, p->N, e);
 }
 
@@ -306,7 +307,7 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
            .w_row = 1,
            .w_column = p->K,
            .backwards = true,
-           .winograd = cvl_winograd_used(p->stride[1], true)};
+           .winograd = cvl_winograd_used(p->stride[1], true, p->bf16)};
   if (p->stride[1] == 1) {
     j.source.top = 2 - p->before[1];
     j.source.left = 2 - p->before[2];

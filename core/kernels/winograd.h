@@ -32,23 +32,29 @@ enum { CVL_MOST_PLACES = 9, CVL_MOST_READS = 9, CVL_MOST_WRITES = 8, CVL_FILTER_
 ** An algorithm, one per ISA. A plane holds one of the places {places, places} of all tiles, and lies `plane` floats from
 ** the next. The filter always has {6, 6} planes: place i goes with row i of the filter's, from `single` on with row 5.
 ** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
+** With bfloat16 operands, two neighbours in a sum share the room of a float (tile.h): two channels in `input` and `filter`;
+** two tiles in `sum_input` and `gradient`, where [0] writes the first of them and zeros for the second, and [1] the second.
 */
 typedef struct cvl_winograd {
+  int pack; /* operands in the room of a float, 1 or 2 */
   int places;
   int reads, step,
       writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
   int single;
   /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
   void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
+  /* The same where the sum is over tiles, from which a filter's gradient is made. */
+  void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane,
+                       int64_t chunk);
   /* y = A^T m A + bias, m {planes, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks out. `past` the
   ** caches, if the CPU can, when columns are a multiple of 16 and pixels aligned to 64 bytes. */
   void (*output)(const float *m, int64_t plane, int64_t columns, const float *bias,
                  float *const *pixel, bool past);
   /* z = A d A^T, from the {4, 4} pixels {K} of a tile of gy, to panels of `nr` columns. */
-  void (*gradient)(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
-                   int nr);
+  void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
+                      int nr);
   /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u {36
-  ** planes, rows, nr}. Tap t, row i, column j of the filter is w[t * tap + i * row + j * column]; backwards, taps are
+  ** planes, rows / pack, nr}. Tap t, row i, column j of the filter is w[t * tap + i * row + j * column]; backwards, taps are
   ** taken from the last to the first. */
   void (*filter)(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
                  int64_t rows, int64_t columns, int nr, float *u, int64_t plane);
@@ -62,8 +68,16 @@ extern const cvl_winograd cvl_polyphase_baseline, cvl_polyphase_avx2, cvl_polyph
 extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
     cvl_polyphase_back_avx512;
 
+/* With bfloat16 operands. */
+extern const cvl_winograd cvl_winograd_unit_bf16_baseline, cvl_winograd_unit_bf16_avx2,
+    cvl_winograd_unit_bf16_avx512, cvl_winograd_unit_bf16_avx512_bf16;
+extern const cvl_winograd cvl_polyphase_bf16_baseline, cvl_polyphase_bf16_avx2,
+    cvl_polyphase_bf16_avx512, cvl_polyphase_bf16_avx512_bf16;
+extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_bf16_avx2,
+    cvl_polyphase_back_bf16_avx512, cvl_polyphase_back_bf16_avx512_bf16;
+
 /* For stride 1 or 2; `back` is the gradient of the data. */
-const cvl_winograd *cvl_winograd_used(int64_t stride, bool back);
+const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16);
 
 /* The filter's plane that goes with plane i. */
 int cvl_filter_plane(const cvl_winograd *a, int i);

@@ -15,10 +15,11 @@
 enum { MOST = 9 }; /* length of a one-dimensional transform, either side */
 
 typedef void transform(vec *out, const vec *in);
+typedef void put(float *to, vec v);
 
 /* n channels from c on of {size, size} pixels to {places, places} planes. */
-INLINE void to_planes(transform *f, const int size, const int places, const float *const *pixel,
-                      int64_t c, int64_t n, float *v, int64_t plane) {
+INLINE void to_planes(transform *f, put *write, const int size, const int places,
+                      const float *const *pixel, int64_t c, int64_t n, float *v, int64_t plane) {
   vec half[MOST][MOST], in[MOST], out[MOST];
   for (int s = 0; s < size; s++) {
 #pragma GCC unroll 9
@@ -30,29 +31,33 @@ INLINE void to_planes(transform *f, const int size, const int places, const floa
   for (int r = 0; r < places; r++) {
     f(out, half[r]);
 #pragma GCC unroll 9
-    for (int s = 0; s < places; s++, v += plane) store(v, out[s]);
+    for (int s = 0; s < places; s++, v += plane) write(v, out[s]);
   }
 }
 
-INLINE void input_2d(transform *f, const int size, const int places, const float *const *pixel,
-                     int64_t C, float *v, int64_t plane, int64_t chunk) {
+/* Words are floats, or hold `pack` channels. */
+INLINE void input_2d(transform *f, put *write, const int pack, const int size, const int places,
+                     const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
   int64_t c = 0;
   for (; c + LANES <= C; c += LANES)
-    to_planes(f, size, places, pixel, c, LANES, v + c / CVL_CHUNK * chunk + c % CVL_CHUNK, plane);
+    to_planes(f, write, size, places, pixel, c, LANES,
+              v + c / CVL_CHUNK * chunk + c % CVL_CHUNK / pack, plane);
   if (c < C)
-    to_planes(f, size, places, pixel, c, C - c, v + c / CVL_CHUNK * chunk + c % CVL_CHUNK, plane);
+    to_planes(f, write, size, places, pixel, c, C - c,
+              v + c / CVL_CHUNK * chunk + c % CVL_CHUNK / pack, plane);
 }
 
 /* As input_2d, to panels; the last one is filled with zeros. */
-INLINE void gradient_2d(transform *f, const int size, const int places, const float *const *pixel,
-                        int64_t K, float *z, int64_t plane, int64_t panel, int nr) {
+INLINE void gradient_2d(transform *f, put *write, const int size, const int places,
+                        const float *const *pixel, int64_t K, float *z, int64_t plane,
+                        int64_t panel, int nr) {
   int64_t whole = (K + nr - 1) / nr * nr;
   for (int64_t k = 0; k < whole; k += LANES) {
     float *to = z + k / nr * panel + k % nr;
     if (k + LANES <= K)
-      to_planes(f, size, places, pixel, k, LANES, to, plane);
+      to_planes(f, write, size, places, pixel, k, LANES, to, plane);
     else
-      to_planes(f, size, places, pixel, k, k < K ? K - k : 0, to, plane);
+      to_planes(f, write, size, places, pixel, k, k < K ? K - k : 0, to, plane);
   }
 }
 
@@ -95,11 +100,11 @@ INLINE void output_2d(transform *f, const int places, const int size, const floa
   if (past) stream_end();
 }
 
-/* The filter's {3, 3} taps to {6, 6} planes. Where its columns are far apart its rows are near: a square at a time is
+/* The filter's {3, 3} taps to {6, 6} planes, with `second` for the second of two rows that share words. Where its columns are far apart its rows are near: a square at a time is
 ** copied out first, so that every line of the cache that is fetched is used whole. */
-INLINE void filter_2d(transform *f, const float *w, int64_t tap, int64_t row, int64_t column,
-                      bool backwards, int64_t rows, int64_t columns, int nr, float *u,
-                      int64_t plane) {
+INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int64_t tap,
+                      int64_t row, int64_t column, bool backwards, int64_t rows, int64_t columns,
+                      int nr, float *u, int64_t plane) {
   float square[LANES][9][LANES];
   const float *pixel[9];
   for (int64_t j = 0; j < nr; j += LANES)
@@ -116,7 +121,12 @@ INLINE void filter_2d(transform *f, const float *w, int64_t tap, int64_t row, in
         for (int t = 0; t < 9; t++)
           pixel[t] =
               in_place ? w + (backwards ? 8 - t : t) * tap + (i + a) * row + j : square[a][t];
-        to_planes(f, 3, 6, pixel, 0, LANES, u + (i + a) * nr + j, plane);
+        if (second == NULL)
+          to_planes(f, first, 3, 6, pixel, 0, LANES, u + (i + a) * nr + j, plane);
+        else if ((i + a) % 2 == 0)
+          to_planes(f, first, 3, 6, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
+        else
+          to_planes(f, second, 3, 6, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
       }
     }
 }

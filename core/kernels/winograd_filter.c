@@ -20,8 +20,8 @@ enum {
   PARTS_LIMIT = 128 * 128, /* C * K: the largest filters that are summed in parts */
   BLOCK = 64,              /* tiles at a time in a part */
   TRANSFORM = 8,           /* tiles of a task that transforms */
-  SUM = 128,           /* tiles at a time: their part of a tile of u fits the first-level cache */
-  WIDE = 128,          /* columns of a task that multiplies */
+  SUM = 128,  /* words of tiles at a time: their part of a tile of u fits the first-level cache */
+  WIDE = 128, /* columns of a task that multiplies */
   KEPT_BYTES = 6 << 20 /* of transformed tiles */
 };
 
@@ -33,29 +33,32 @@ typedef struct {
   const cvl_winograd *winograd;
   cvl_tiled read, written; /* x and gy under the grid of tiles */
   int64_t tiles;
-  int planes;
-  int64_t first, count, room;    /* tiles now in v and z, and at most */
+  int planes, pack;
+  int64_t first, count, room;    /* tiles now in v and z, and at most, */
+  int64_t words;                 /* in so many words of `pack` tiles */
   int64_t chunks, panels, group; /* of C; of K; panels of a task */
   int64_t parts, part;           /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
-  float *v, *z; /* {planes, chunks, room, CVL_CHUNK}, {planes, panels, room, nr} */
+  float *v, *z; /* {planes, chunks, words, CVL_CHUNK}, {planes, panels, words, nr} */
   float *u;     /* {parts, CVL_FILTER_PLANES, C, K} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
-/* Tiles [first, last) to rows 0, 1, ... of v and z. */
+/* Tiles [first, last) to words 0, 1, ... of v and z. */
 static void transform_tiles(const job *j, int64_t first, int64_t last, float *v, float *z) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
-  for (int64_t t = first; t < last; t++, v += CVL_CHUNK, z += nr) {
+  for (int64_t t = first; t < last; t++) {
+    int64_t word = (t - first) / j->pack, part = (t - first) % j->pack;
     if (t + 1 < j->tiles) {
       cvl_tile_prefetch(&j->read, t + 1, j->x);
       cvl_tile_prefetch(&j->written, t + 1, j->gy);
     }
     cvl_tile_pixels_read(&j->read, t, j->x, j->zeros, pixel);
-    j->winograd->input(pixel, j->p->C, v, j->v_plane, j->room * CVL_CHUNK);
+    j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
+                                 j->words * CVL_CHUNK);
     cvl_tile_pixels_read(&j->written, t, j->gy, j->zeros, pixel);
-    j->winograd->gradient(pixel, j->p->K, z, j->z_plane, j->room * nr, (int)nr);
+    j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr);
   }
 }
 
@@ -64,21 +67,21 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, float *v,
 static void multiply(const job *j, const float *v, const float *z, float *u, int u_plane,
                      int64_t chunk, int64_t panel, int64_t group, int64_t count, bool add) {
   int64_t nr = j->tile->nr, C = j->p->C, K = j->p->K, c = chunk * CVL_CHUNK,
-          rows = min(CVL_CHUNK, C - c);
+          rows = min(CVL_CHUNK, C - c), words = ceil_div(count, j->pack);
   float *row[CVL_CHUNK];
   for (int64_t i = 0; i < rows; i++) row[i] = u + u_plane * j->u_plane + (c + i) * K + panel * nr;
-  v += chunk * j->room * CVL_CHUNK;
-  z += panel * j->room * nr;
+  v += chunk * j->words * CVL_CHUNK;
+  z += panel * j->words * nr;
   for (int i = 0; i < j->planes; i++) {
     if (cvl_filter_plane(j->winograd, i) != u_plane) continue;
-    for (int64_t t = 0; t < count; t += SUM, add = true) {
+    for (int64_t t = 0; t < words; t += SUM, add = true) {
       cvl_stretch stretch = {v + i * j->v_plane + t * CVL_CHUNK, z + i * j->z_plane + t * nr,
-                             min(SUM, count - t)};
+                             min(SUM, words - t)};
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_COLUMNS,
                                           .rows = rows,
                                           .columns = min(K - panel * nr, group * nr),
                                           .row = row,
-                                          .panel_size = j->room * nr,
+                                          .panel_size = j->words * nr,
                                           .stretch = &stretch,
                                           .stretches = 1,
                                           .add = add});
@@ -115,8 +118,9 @@ static int run_parts(job *j, cvl_err *e) {
   j->room = min(BLOCK, round_up(ceil_div(j->tiles, PARTS), TRANSFORM));
   j->part = round_up(ceil_div(j->tiles, PARTS), j->room);
   j->parts = ceil_div(j->tiles, j->part);
-  j->v_plane = j->chunks * j->room * CVL_CHUNK + GAP;
-  j->z_plane = j->panels * j->room * j->tile->nr + GAP;
+  j->words = ceil_div(j->room, j->pack);
+  j->v_plane = j->chunks * j->words * CVL_CHUNK + GAP;
+  j->z_plane = j->panels * j->words * j->tile->nr + GAP;
   if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(threads * j->planes * j->z_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(j->parts * CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
@@ -131,8 +135,8 @@ static void transform_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t t = chunk * TRANSFORM;
   (void)worker;
-  transform_tiles(j, j->first + t, j->first + min(t + TRANSFORM, j->count), j->v + t * CVL_CHUNK,
-                  j->z + t * j->tile->nr);
+  transform_tiles(j, j->first + t, j->first + min(t + TRANSFORM, j->count),
+                  j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr);
 }
 
 static void multiply_task(void *context, int64_t task, int worker) {
@@ -148,11 +152,12 @@ static int run_together(job *j, cvl_err *e) {
   int64_t nr = j->tile->nr;
   j->group = WIDE / nr;
   j->parts = 1;
-  j->room =
+  j->words =
       KEPT_BYTES / (j->planes * (int64_t)sizeof(float) * (j->chunks * CVL_CHUNK + j->panels * nr));
-  j->room = min(max(j->room / SUM, 1) * SUM, j->tiles);
-  j->v_plane = j->chunks * j->room * CVL_CHUNK + GAP;
-  j->z_plane = j->panels * j->room * nr + GAP;
+  j->words = min(max(j->words / SUM, 1) * SUM, ceil_div(j->tiles, j->pack));
+  j->room = j->words * j->pack;
+  j->v_plane = j->chunks * j->words * CVL_CHUNK + GAP;
+  j->z_plane = j->panels * j->words * nr + GAP;
   if ((j->v = cvl_scratch_take(j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(j->planes * j->z_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
@@ -177,8 +182,8 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .x = x,
            .gy = gy,
            .gw = gw,
-           .tile = cvl_tile_used(p->K),
-           .winograd = cvl_winograd_used(p->stride[1], false)};
+           .tile = p->bf16 ? cvl_bf16_tile(p->K) : cvl_tile_used(p->K),
+           .winograd = cvl_winograd_used(p->stride[1], false, p->bf16)};
   int64_t widest = max(p->C, p->K);
   int rc = -1;
   int64_t high = ceil_div(p->out[1], 4), wide = ceil_div(p->out[2], 4);
@@ -187,6 +192,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.written = (cvl_tiled){p->out[1], p->out[2], p->K, 0, 0, 4, 4, high, wide};
   j.tiles = p->N * high * wide;
   j.planes = j.winograd->places * j.winograd->places;
+  j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
   j.u_plane = p->C * p->K + GAP;

@@ -3,7 +3,7 @@
 #include "kernels/winograd_unit.h"
 
 static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
-  input_2d(input_1d, 6, 6, pixel, C, v, plane, chunk);
+  input_2d(input_1d, store, 1, 6, 6, pixel, C, v, plane, chunk);
 }
 
 static void output(const float *m, int64_t plane, int64_t columns, const float *bias,
@@ -13,25 +13,27 @@ static void output(const float *m, int64_t plane, int64_t columns, const float *
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                      int nr) {
-  gradient_2d(gradient_1d, 4, 6, pixel, K, z, plane, panel, nr);
+  gradient_2d(gradient_1d, store, 4, 6, pixel, K, z, plane, panel, nr);
 }
 
 static void filter(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
                    int64_t rows, int64_t columns, int nr, float *u, int64_t plane) {
-  filter_2d(filter_1d, w, tap, row, column, backwards, rows, columns, nr, u, plane);
+  filter_2d(filter_1d, store, NULL, w, tap, row, column, backwards, rows, columns, nr, u, plane);
 }
 
 static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {
   filter_gradient_2d(filter_gradient_1d, u, plane, n, gw, tap);
 }
 
-const cvl_winograd CVL_ISA_NAME(cvl_winograd_unit) = {.places = 6,
+const cvl_winograd CVL_ISA_NAME(cvl_winograd_unit) = {.pack = 1,
+                                                      .places = 6,
                                                       .reads = 6,
                                                       .step = 4,
                                                       .writes = 4,
                                                       .single = 6,
                                                       .input = input,
+                                                      .sum_input = {input},
                                                       .output = output,
-                                                      .gradient = gradient,
+                                                      .gradient = {gradient},
                                                       .filter = filter,
                                                       .filter_gradient = filter_gradient};

@@ -36,7 +36,7 @@ bound.core = {
     .. "Takes tensors out of every scope: they live as long as they are used.",
   threads = "threads() -> n; threads(n)\n"
     .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
-  isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2 or avx512.",
+  isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2, avx512 or avx512_bf16.",
   layers = "layers() -> list\nThe descriptor of every layer of the core: name, doc, options, ...",
   optimizer = "optimizer{kind = \"SGD\", parameters = {...}, groups = {...}, ...} -> o\n"
     .. "What convlua.optim is made of. o:step(), o:zero_grad(), o:gradient_norm(),\n"
@@ -83,6 +83,11 @@ bound.autograd = {
   no_grad = "no_grad(f, ...) -> what f returns\nCalls f with the tape switched off.",
   with_grad = "with_grad(f, ...) -> what f returns\nCalls f with the tape switched on.",
   enabled = "autograd.enabled() -> boolean\nWhether the tape records.",
+  precision = "autograd.precision() -> name; autograd.precision(name, f, ...) -> what f returns\n"
+    .. "How exactly float32 is multiplied by convolutions and matrix products called in f, and by\n"
+    .. "the backward passes of these whenever they run. \"float32\"; \"bf16\": operands may be rounded\n"
+    .. "to bfloat16 in backward passes; \"bf16-full\": in forward passes too. Sums, results, weights\n"
+    .. "are float32 all the same.",
 }
 
 --- convlua.device.<name>

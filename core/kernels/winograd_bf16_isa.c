@@ -1,0 +1,57 @@
+/* F(4x4, 3x3), stride 1, with operands that are rounded to bfloat16 once they are transformed. */
+#include "kernels/vector_bf16.h"
+#include "kernels/winograd_2d.h"
+#include "kernels/winograd_unit.h"
+
+static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
+  input_2d(input_1d, store_halves, 2, 6, 6, pixel, C, v, plane, chunk);
+}
+
+static void input_low(const float *const *pixel, int64_t C, float *v, int64_t plane,
+                      int64_t chunk) {
+  input_2d(input_1d, store_low, 1, 6, 6, pixel, C, v, plane, chunk);
+}
+
+static void input_high(const float *const *pixel, int64_t C, float *v, int64_t plane,
+                       int64_t chunk) {
+  input_2d(input_1d, store_high, 1, 6, 6, pixel, C, v, plane, chunk);
+}
+
+static void output(const float *m, int64_t plane, int64_t columns, const float *bias,
+                   float *const *pixel, bool past) {
+  output_2d(output_1d, 6, 4, m, plane, columns, bias, pixel, past);
+}
+
+static void gradient_low(const float *const *pixel, int64_t K, float *z, int64_t plane,
+                         int64_t panel, int nr) {
+  gradient_2d(gradient_1d, store_low, 4, 6, pixel, K, z, plane, panel, nr);
+}
+
+static void gradient_high(const float *const *pixel, int64_t K, float *z, int64_t plane,
+                          int64_t panel, int nr) {
+  gradient_2d(gradient_1d, store_high, 4, 6, pixel, K, z, plane, panel, nr);
+}
+
+static void filter(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
+                   int64_t rows, int64_t columns, int nr, float *u, int64_t plane) {
+  filter_2d(filter_1d, store_low, store_high, w, tap, row, column, backwards, rows, columns, nr, u,
+            plane);
+}
+
+static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {
+  filter_gradient_2d(filter_gradient_1d, u, plane, n, gw, tap);
+}
+
+const cvl_winograd CVL_ISA_NAME(cvl_winograd_unit_bf16) = {
+    .pack = 2,
+    .places = 6,
+    .reads = 6,
+    .step = 4,
+    .writes = 4,
+    .single = 6,
+    .input = input,
+    .sum_input = {input_low, input_high},
+    .output = output,
+    .gradient = {gradient_low, gradient_high},
+    .filter = filter,
+    .filter_gradient = filter_gradient};

@@ -15,6 +15,16 @@ bool cvl_set_grad_enabled(bool enabled) {
   return former;
 }
 
+static _Thread_local cvl_precision precision;
+
+cvl_precision cvl_precision_used(void) { return precision; }
+
+cvl_precision cvl_set_precision(cvl_precision p) {
+  cvl_precision former = precision;
+  precision = p;
+  return former;
+}
+
 static cvl_tensor *apply_in_scope(cvl_scope *s, const cvl_op *op, cvl_tensor *const *in, int n_in,
                                   const void *options) {
   cvl_tensor *y = NULL;
@@ -131,6 +141,7 @@ static int record(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   if (n == NULL) return -1;
   memcpy(n->args.saved, a->saved, sizeof n->args.saved);
   n->args.rng = a->rng;
+  n->args.precision = a->precision;
   for (int i = 0; i < CVL_MAX_SAVED; i++)
     if (a->saved[i] != NULL) cvl_retain(a->saved[i]);
   return cvl_tape_node_attach(n, y, e);
@@ -141,7 +152,7 @@ int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *opt
   enum { FEW = 8 };
   cvl_tensor *few[FEW] = {NULL}, **x = few;
   const cvl_kernels *k = NULL;
-  cvl_args a = {.op = op, .n_in = n_in, .options = options};
+  cvl_args a = {.op = op, .n_in = n_in, .options = options, .precision = precision};
   int rc = -1;
 
   if (check_inputs(op, in, n_in, e) != 0) return -1;

@@ -20,6 +20,11 @@ int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *opt
 bool cvl_grad_enabled(void);
 bool cvl_set_grad_enabled(bool enabled);
 
+/* How exactly ops called on this thread multiply; float32 at the start. The tape keeps it with each call, so that backward
+** does as the setting was then. Setting returns the former value. */
+cvl_precision cvl_precision_used(void);
+cvl_precision cvl_set_precision(cvl_precision p);
+
 /* A scope for ops written with ops; end releases all that it owns. */
 void cvl_scope_init(cvl_scope *s, cvl_err *e);
 void cvl_scope_end(cvl_scope *s);

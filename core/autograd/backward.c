@@ -206,6 +206,9 @@ static cvl_tensor *linked_result(cvl_tape_node *n, bool create_graph, cvl_scope 
 
 static int by_vjp(walk *w, cvl_tape_node *n, cvl_tensor **gx) {
   const cvl_op *op = n->args.op;
+  /* What it calls forward is a part of this call's backward pass. */
+  cvl_precision former = cvl_set_precision(
+      n->args.precision == CVL_PRECISION_F32 ? CVL_PRECISION_F32 : CVL_PRECISION_BF16_FULL);
   cvl_tensor *y;
   cvl_scope s;
   cvl_scope_init(&s, w->e);
@@ -216,6 +219,7 @@ static int by_vjp(walk *w, cvl_tape_node *n, cvl_tensor **gx) {
       if (g != NULL && !cvl_scope_failed(&s)) gx[i] = cvl_retain(g);
     }
   cvl_scope_end(&s);
+  cvl_set_precision(former);
   return w->e->code == CVL_OK ? 0 : -1;
 }
 

@@ -294,12 +294,33 @@ static int enabled(lua_State *L) {
   return 1;
 }
 
+/* precision() -> name; precision(name, f, ...) -> what f returns */
+static int precision(lua_State *L) {
+  cvl_precision p, former;
+  const char *name;
+  int status;
+  if (lua_isnoneornil(L, 1)) {
+    lua_pushstring(L, cvl_precision_name(cvl_precision_used()));
+    return 1;
+  }
+  name = luaL_checkstring(L, 1);
+  if (!cvl_precision_parse(name, &p))
+    return luaL_argerror(
+        L, 1, lua_pushfstring(L, "'float32', 'bf16' or 'bf16-full' expected, got '%s'", name));
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  former = cvl_set_precision(p);
+  status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  cvl_set_precision(former);
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
 void cvl_open_autograd(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"backward", backward}, {"detach", detach}, {"register_hook", register_hook}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"grad", grad},       {"record", record},
                                        {"no_grad", no_grad}, {"with_grad", with_grad},
-                                       {"enabled", enabled}, {NULL, NULL}};
+                                       {"enabled", enabled}, {"precision", precision},
+                                       {NULL, NULL}};
   luaL_getmetatable(L, CVL_TENSOR);
   luaL_setfuncs(L, methods, 0);
   lua_pop(L, 1);

@@ -18,13 +18,18 @@
 
 #ifndef CVL_DESCRIBE
 
-/* What the kernels want to know, from the op's shapes: x, w as of conv, whichever of them is the result here. */
-static int problem(cvl_conv *p, const cvl_shape *x, const cvl_shape *w, const cvl_conv_options *o,
-                   cvl_err *e) {
+/* What the kernels want to know, from the op's shapes: x, w as of conv, whichever of them is the result here. `least`: the
+** precision from which on this pass may round its operands. */
+static int problem(cvl_conv *p, const cvl_args *a, cvl_precision least, const cvl_shape *x,
+                   const cvl_shape *w, cvl_err *e) {
+  const cvl_conv_options *o = a->options;
   cvl_window v;
   if (cvl_conv_window(&v, x, w, o, e) != 0) return -1;
-  *p = (cvl_conv){
-      .N = x->dim[0], .C = x->dim[x->ndim - 1], .K = w->dim[w->ndim - 1], .groups = o->groups};
+  *p = (cvl_conv){.N = x->dim[0],
+                  .C = x->dim[x->ndim - 1],
+                  .K = w->dim[w->ndim - 1],
+                  .groups = o->groups,
+                  .bf16 = a->precision >= least};
   for (int i = 0; i < CVL_MAX_SPATIAL; i++) {
     p->in[i] = v.in[i];
     p->filter[i] = v.filter[i];
@@ -36,30 +41,32 @@ static int problem(cvl_conv *p, const cvl_shape *x, const cvl_shape *w, const cv
   return 0;
 }
 
+static const cvl_precision FORWARD = CVL_PRECISION_BF16_FULL, BACKWARD = CVL_PRECISION_BF16;
+
 #ifdef CVL_DTYPE_F32
 #define RUN(map, ...) cvl_conv_##map(__VA_ARGS__, e)
 #else
 #define RUN(map, ...) (cvl_reference_conv_##map(__VA_ARGS__), 0)
 #endif
 
-static int run_forward(const cvl_conv_options *o, const cvl_tensor *x, const cvl_tensor *w,
-                       const cvl_tensor *b, const cvl_tensor *y, cvl_err *e) {
+static int run_forward(const cvl_args *a, cvl_precision least, const cvl_tensor *x,
+                       const cvl_tensor *w, const cvl_tensor *b, const cvl_tensor *y, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, &x->shape, &w->shape, o, e) != 0) return -1;
+  if (problem(&p, a, least, &x->shape, &w->shape, e) != 0) return -1;
   return RUN(forward, &p, cvl_data(x), cvl_data(w), b != NULL ? cvl_data(b) : NULL, cvl_data(y));
 }
 
-static int run_data(const cvl_conv_options *o, const cvl_tensor *gy, const cvl_tensor *w,
-                    const cvl_tensor *gx, cvl_err *e) {
+static int run_data(const cvl_args *a, cvl_precision least, const cvl_tensor *gy,
+                    const cvl_tensor *w, const cvl_tensor *gx, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, &gx->shape, &w->shape, o, e) != 0) return -1;
+  if (problem(&p, a, least, &gx->shape, &w->shape, e) != 0) return -1;
   return RUN(backward_data, &p, cvl_data(gy), cvl_data(w), cvl_data(gx));
 }
 
-static int run_filter(const cvl_conv_options *o, const cvl_tensor *x, const cvl_tensor *gy,
-                      const cvl_tensor *gw, cvl_err *e) {
+static int run_filter(const cvl_args *a, cvl_precision least, const cvl_tensor *x,
+                      const cvl_tensor *gy, const cvl_tensor *gw, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, &x->shape, &gw->shape, o, e) != 0) return -1;
+  if (problem(&p, a, least, &x->shape, &gw->shape, e) != 0) return -1;
   return RUN(backward_filter, &p, cvl_data(x), cvl_data(gy), cvl_data(gw));
 }
 
@@ -104,14 +111,14 @@ static int run_bias(const cvl_tensor *gy, const cvl_tensor *gb, cvl_err *e) {
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_forward(a->options, a->in[0], a->in[1], a->n_in > 2 ? a->in[2] : NULL, y, e);
+  return run_forward(a, FORWARD, a->in[0], a->in[1], a->n_in > 2 ? a->in[2] : NULL, y, e);
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a->options, gy, a->in[1], gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_filter(a->options, a->in[0], gy, gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, BACKWARD, gy, a->in[1], gx[0], e) != 0) return -1;
+  if (gx[1] != NULL && run_filter(a, BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
   if (a->n_in > 2 && gx[2] != NULL && run_bias(gy, gx[2], e) != 0) return -1;
   return 0;
 }
@@ -121,27 +128,27 @@ CVL_KERNELS(conv2d, forward, backward)
 CVL_KERNELS(conv3d, forward, backward)
 
 static int data_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_data(a->options, a->in[0], a->in[1], y, e);
+  return run_data(a, FORWARD, a->in[0], a->in[1], y, e);
 }
 
 static int data_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                          cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_forward(a->options, gy, a->in[1], NULL, gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_filter(a->options, gy, a->in[0], gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_forward(a, BACKWARD, gy, a->in[1], NULL, gx[0], e) != 0) return -1;
+  if (gx[1] != NULL && run_filter(a, BACKWARD, gy, a->in[0], gx[1], e) != 0) return -1;
   return 0;
 }
 CVL_KERNELS(conv_data, data_forward, data_backward)
 
 static int filter_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_filter(a->options, a->in[0], a->in[1], y, e);
+  return run_filter(a, FORWARD, a->in[0], a->in[1], y, e);
 }
 
 static int filter_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                            cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a->options, a->in[1], gy, gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_forward(a->options, a->in[0], gy, NULL, gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, BACKWARD, a->in[1], gy, gx[0], e) != 0) return -1;
+  if (gx[1] != NULL && run_forward(a, BACKWARD, a->in[0], gy, NULL, gx[1], e) != 0) return -1;
   return 0;
 }
 CVL_KERNELS(conv_filter, filter_forward, filter_backward)

@@ -55,6 +55,7 @@ typedef struct {
   sizes z;
   operand a, b;
   real *y;
+  bool bf16; /* operands rounded to bfloat16 */
   atomic_bool failed;
   cvl_err *e; /* of the first that failed */
 } job;
@@ -71,6 +72,7 @@ static operand operand_of(const cvl_tensor *x, int64_t row, int64_t col, const c
 static int product(const job *j, const real *a, const real *b, real *y, cvl_err *e) {
   cvl_gemm g = {.M = j->z.M, .N = j->z.N, .K = j->z.K, .a = a, .b = b, .c = y, .c_row = j->z.N};
   g.a_row = j->a.row, g.a_col = j->a.col, g.b_row = j->b.row, g.b_col = j->b.col;
+  g.bf16 = j->bf16;
   return cvl_sgemm(&g, e);
 }
 #elif defined CVL_DTYPE_F64
@@ -127,7 +129,7 @@ static void join_rows(job *j) {
 static int matmul(cvl_args *args, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *a = args->in[0], *b = args->in[1];
   int na = a->shape.ndim, nb = b->shape.ndim;
-  job j = {.y = cvl_data(y), .e = e};
+  job j = {.y = cvl_data(y), .e = e, .bf16 = args->precision == CVL_PRECISION_BF16_FULL};
   int64_t batches;
   if (sizes_of(&a->shape, &b->shape, &j.z, e) != 0) return -1;
   j.a = operand_of(a, na > 1 ? a->stride[na - 2] : j.z.K, a->stride[na - 1], &j.z.batch);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/rng.h"
+#include "ops/precision.h"
 #include "tensor/tensor.h"
 
 enum { CVL_MAX_SAVED = 4, CVL_OPTION_BYTES = 640, CVL_MAX_INPUTS = 1024 };
@@ -26,6 +27,7 @@ typedef struct cvl_args {
   const void *options;              /* the op's own struct */
   cvl_tensor *saved[CVL_MAX_SAVED]; /* set by forward, a reference each, released by the node */
   cvl_rng rng; /* random ops: the blocks this call may draw; forward and backward see the same */
+  cvl_precision precision; /* of the products, when called; forward and backward see the same */
 } cvl_args;
 
 typedef struct cvl_meta {

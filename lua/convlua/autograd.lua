@@ -2,6 +2,7 @@
 --
 --   autograd.grad(y, x or {x1, x2}, {gradient =, retain_graph =, create_graph =})
 --   autograd.no_grad(f, ...), autograd.with_grad(f, ...), autograd.enabled()
+--   autograd.precision(name, f, ...), autograd.precision()
 --   autograd.Function{ forward =, backward =, name = }
 --   autograd.gradcheck(f, inputs, options), autograd.gradgradcheck(f, inputs, options)
 
@@ -13,6 +14,7 @@ local autograd = {
   no_grad = core.autograd.no_grad,
   with_grad = core.autograd.with_grad,
   enabled = core.autograd.enabled,
+  precision = core.autograd.precision,
   gradcheck = check.gradcheck,
   gradgradcheck = check.gradgradcheck,
 }

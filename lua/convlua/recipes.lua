@@ -35,6 +35,8 @@ recipes.options = {
   { "weight-decay", "number", min = 0, help = "of the weights of convolutions and dense layers" },
   { "label-smoothing", "number", min = 0, max = 1, help = "share given to all classes alike" },
   { "schedule", { "constant", "one-cycle", "cosine", "step" }, help = "the rate over time" },
+  { "precision", { "float32", "bf16", "bf16-full" }, default = "float32",
+    help = "of products: bfloat16 operands in the backward passes, or in all" },
   { "augment", "flag", help = "random crop with 4 pixels around, and flip" },
   { "data", "string", value = "PATH", help = "folder with cifar-10-batches-bin, or shapes10" },
   { "download", "flag", default = true, help = "fetch the data when it is nowhere; --no-download" },

@@ -69,7 +69,7 @@ Loop.__index = Loop
 
 local options = {
   training = true, validation = true, optimizer = true, loss = true, metrics = true, callbacks = true,
-  non_finite = true,
+  non_finite = true, precision = true,
 }
 
 local function unknown(who, o, known)
@@ -83,7 +83,9 @@ local function unknown(who, o, known)
   end
 end
 
---- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite} -> loop
+local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true }
+
+--- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite, precision} -> loop
 --   training, validation  loaders: :start(epoch, batch), :next() -> x, y, :batches(); or a list of
 --              {x, y}. validation may be left out.
 --   optimizer  :step(), :zero_grad(); may be left out when the step updates by itself
@@ -93,6 +95,10 @@ end
 --   callbacks  called in this order
 --   non_finite what to do about a loss or gradient that is infinite or not a number: "stop" (an
 --              error), "skip" (the batch does not count), "ignore"
+--   precision  what convolutions and matrix products multiply: "float32"; "bf16", operands rounded to
+--              bfloat16 in the backward passes alone, which leaves the loss as it is and moves
+--              gradients by a few per cent; "bf16-full", in all passes. Weights, activations,
+--              gradients and sums are float32 all the same. Not given: as autograd.precision has it
 local function new_loop(o)
   if type(o) ~= "table" then error(("train.Loop: a table of options expected, got %s"):format(type(o)), 3) end
   unknown("train.Loop", o, options)
@@ -100,6 +106,10 @@ local function new_loop(o)
   local way = o.non_finite or "stop"
   if way ~= "stop" and way ~= "skip" and way ~= "ignore" then
     error(("train.Loop: non_finite must be 'stop', 'skip' or 'ignore', got '%s'"):format(tostring(way)), 3)
+  end
+  if o.precision ~= nil and not precisions[o.precision] then
+    error(("train.Loop: precision must be 'float32', 'bf16' or 'bf16-full', got '%s'"):format(
+      tostring(o.precision)), 3)
   end
   return setmetatable({
     training = o.training,
@@ -109,6 +119,7 @@ local function new_loop(o)
     metrics = o.metrics or { "loss" },
     callbacks = o.callbacks or {},
     non_finite = way,
+    precision = o.precision,
     history = {},
     kept = {},
   }, Loop)
@@ -395,7 +406,7 @@ function Loop:fit(model, o)
   if o.device and type(model) == "table" and model.to then model:to(o.device) end
   local was = signal.guard(true)
   local _ <close> = setmetatable({}, { __close = function() signal.guard(was) end })
-  return run_epochs(self, 1)
+  return core.autograd.precision(self.precision or core.autograd.precision(), run_epochs, self, 1)
 end
 
 --- Writes everything that a resumed run needs to `path`; train.checkpoint calls it.

@@ -1,0 +1,20 @@
+/*
+** How exactly convolutions and matrix products multiply float32. With bfloat16 operands the sums are float32 all the same;
+** results, and so weights and activations, stay float32.
+*/
+#ifndef CVL_OPS_PRECISION_H
+#define CVL_OPS_PRECISION_H
+
+#include <stdbool.h>
+
+typedef enum cvl_precision {
+  CVL_PRECISION_F32,       /* "float32" */
+  CVL_PRECISION_BF16,      /* "bf16": operands may be rounded to bfloat16 in the backward passes, */
+  CVL_PRECISION_BF16_FULL, /* "bf16-full": and in the forward passes */
+  CVL_PRECISION_COUNT
+} cvl_precision;
+
+const char *cvl_precision_name(cvl_precision p);
+bool cvl_precision_parse(const char *name, cvl_precision *p); /* false when there is no such name */
+
+#endif

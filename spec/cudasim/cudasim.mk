@@ -6,8 +6,10 @@ CUDASIM      = $(BUILD)/cudasim
 CUDA_HOME   ?= /usr/local/cuda
 SIM_CXX     ?= $(patsubst %gcc,%g++,$(CC))
 SIM_FLAGS    = -std=c++17 -O2 -g -fPIC -Wall -Wextra -Wshadow -Ispec/cudasim $(SAN)
-# Lanes are loops of 32: -O3 and the machine's own vectors; no contraction, the kernels say fma themselves.
-PTX_FLAGS    = -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math
+# Lanes are loops of 32: -O3 and the machine's own vectors. The kernels say themselves where a product and a
+# sum are one; integers wrap; a register holds whatever type the last instruction gave it.
+PTX_FLAGS    = -O3 -march=native -ffp-contract=off -fno-math-errno -fno-trapping-math -fwrapv \
+               -fno-strict-aliasing
 
 PTX_O       := $(patsubst spec/cudasim/%.cc,$(CUDASIM)/%.o,$(wildcard spec/cudasim/ptx/*.cc))
 
@@ -53,7 +55,31 @@ $(RUNTIME_TEST)/run: $(RUNTIME_O) $(SIM_SO)
 	@echo "  LD $(@:$(BUILD)/%=%)" && $(SIM_CXX) $(SAN) -pthread -o $@ $(RUNTIME_O) $(SIM_SO) \
 	  -Wl,-rpath,'$$ORIGIN/..'
 
-cudasim-selftest: $(RUNTIME_TEST)/run
+selftest-runtime: $(RUNTIME_TEST)/run
 	@$(RUNTIME_TEST)/run
 
-.PHONY: cudasim cudasim-selftest
+# Self-test of the engine. Its kernels are compiled to PTX only.
+SELFTEST     = spec/cudasim/selftest
+SELFTEST_O  := $(patsubst spec/cudasim/%.cc,$(CUDASIM)/%.o,$(wildcard $(SELFTEST)/*.cc))
+SELFTEST_PTX := $(foreach a,75 80 90,$(patsubst spec/cudasim/%.cu,$(CUDASIM)/%.$(a).ptx,$(wildcard $(SELFTEST)/*.cu)))
+
+$(CUDASIM)/selftest/%.o: spec/cudasim/selftest/%.cc
+	@mkdir -p $(@D) && echo "  CXX $(@:$(BUILD)/%=%)" && \
+	  $(SIM_CXX) $(SIM_FLAGS) -MMD -MP -c -o $@ $<
+
+define PTX_RULE
+$(CUDASIM)/selftest/%.$(1).ptx: $(SELFTEST)/%.cu
+	@mkdir -p $$(@D) && echo "  NVCC $$(@:$(BUILD)/%=%)" && \
+	  $(CUDA_HOME)/bin/nvcc -O3 -std=c++17 -lineinfo -ptx -arch=compute_$(1) -o $$@ $$<
+endef
+$(foreach a,75 80 90,$(eval $(call PTX_RULE,$(a))))
+
+$(CUDASIM)/selftest/selftest: $(SELFTEST_O) $(PTX_O)
+	@echo "  LD $(@:$(BUILD)/%=%)" && $(SIM_CXX) $(SIM_FLAGS) -o $@ $^
+
+selftest-engine: $(CUDASIM)/selftest/selftest $(SELFTEST_PTX)
+	@$(CUDASIM)/selftest/selftest $(CUDASIM)/selftest $(SELFTEST)
+
+cudasim-selftest: selftest-engine selftest-runtime
+
+.PHONY: cudasim cudasim-selftest selftest-engine selftest-runtime

@@ -17,7 +17,7 @@
 **   uninitialised read of shared memory that the block did not write
 **   barrier      all threads of the block arrive at the same one; a thread that left before counts as missing
 **   warp         lanes named in the mask of a shuffle, vote or __syncwarp arrive there, and are the ones read
-**   endless      a block that executes more instructions than Options::limit
+**   endless      a warp that executes more instructions than Options::limit
 **   trap         trap and failed assert()
 */
 #ifndef CUDASIM_ENGINE_H
@@ -83,7 +83,7 @@ struct Options {
   Order order = Order::forward;   /* CVSIM_ORDER=forward|reverse|random */
   uint64_t seed = 0;              /* CVSIM_SEED */
   bool race = true;               /* CVSIM_RACE=0 turns off race and uninitialised, for speed */
-  uint64_t limit = 2'000'000'000; /* thread instructions of one block, CVSIM_LIMIT */
+  uint64_t limit = 1'000'000'000; /* instructions of a warp in a block, CVSIM_LIMIT */
   std::function<void(const Violation &)> report; /* when none: the text goes to stderr */
 
   static Options from_environment(); /* errors: Error naming a variable with a wrong value */
@@ -114,8 +114,10 @@ public:
   static std::unique_ptr<Module> load(std::string_view text, Memory &memory);
   virtual ~Module() = default;
 
-  virtual const std::string &target() const = 0;                   /* "sm_80" */
-  virtual const Kernel *kernel(const std::string &name) const = 0; /* NULL when there is none */
+  virtual const std::string &target() const = 0; /* "sm_80" */
+  /* NULL when there is none. Made ready when it is first asked for. Errors: Error with the instruction that is not understood. */
+  virtual const Kernel *kernel(const std::string &name) const = 0;
+  virtual std::vector<std::string> kernels() const = 0; /* all names */
   virtual bool variable(const std::string &name, uint64_t *address, size_t *size) const = 0;
 };
 
@@ -124,8 +126,13 @@ public:
 bool launch(const Kernel &kernel, Dim3 grid, Dim3 block, size_t dynamic_shared_bytes,
             const std::vector<unsigned char> &parameters, const Options &options);
 
-/* Appends "file:line count" for each source line that any loaded kernel has code for, count being the
-** thread instructions executed so far; done at exit, and when a module is deleted, if CVSIM_COV names a file. */
+/* For the test of the tests: barriers at this "file.cu:line" are left out of kernels made ready from now on;
+** at first the one that CVSIM_SKIP_BARRIER names. Empty: none. */
+void skip_barrier(const std::string &place);
+
+/* Appends "file:line count" for each source line that any loaded kernel has code for, with " barrier" behind
+** where there is one; count is the thread instructions executed so far. Done at exit if CVSIM_COV names a
+** file. */
 void write_coverage(const std::string &path);
 
 } // namespace cudasim

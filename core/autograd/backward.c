@@ -298,6 +298,9 @@ static cvl_tensor *first_gradient(cvl_tensor *root, cvl_tensor *seed, cvl_err *e
   cvl_scope s;
   if (!root->requires_grad) {
     cvl_fail(e, CVL_ESTATE, 0, "the tensor does not depend on any that requires gradients");
+  } else if (seed != NULL && cvl_device_of(seed) != cvl_device_of(root)) {
+    cvl_fail(e, CVL_EDEVICE, 0, "the gradient must be on device %s, like the tensor, got %s",
+             cvl_device_of(root)->name, cvl_device_of(seed)->name);
   } else if (seed != NULL) {
     if (cvl_shape_equal(&seed->shape, &root->shape) && seed->dtype == root->dtype)
       return cvl_retain(seed);

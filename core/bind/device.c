@@ -1,4 +1,6 @@
 /* core.device, core.threads, core.isa: what this run computes on. */
+#include <stdio.h>
+
 #include "base/pool.h"
 #include "bind/check.h"
 #include "bind/open.h"
@@ -8,6 +10,27 @@
 static int get(lua_State *L) {
   lua_pushstring(L, cvl_check_device(L, 1)->name);
   return 1;
+}
+
+/* device.list() -> {"cpu", "cuda:0", ...}: those that work */
+static int list(lua_State *L) {
+  char name[16];
+  cvl_err e = {0};
+  lua_newtable(L);
+  lua_pushstring(L, cvl_cpu()->name);
+  lua_rawseti(L, -2, 1);
+  for (int i = 0;; i++) {
+    snprintf(name, sizeof name, "cuda:%d", i);
+    if (cvl_device_get(name, &e) == NULL) return 1;
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, i + 2);
+  }
+}
+
+/* device.sync(): waits until every device has done what it was asked for */
+static int sync(lua_State *L) {
+  cvl_err e = {0};
+  return cvl_devices_sync(&e) == 0 ? 0 : cvl_raise(L, "device.sync", &e);
 }
 
 static int default_device(lua_State *L) {
@@ -32,7 +55,8 @@ static int isa(lua_State *L) {
 }
 
 void cvl_open_device(lua_State *L) {
-  static const luaL_Reg functions[] = {{"get", get}, {"default", default_device}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"get", get}, {"list", list}, {"default", default_device}, {"sync", sync}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "device");
   lua_pushcfunction(L, threads);

@@ -353,6 +353,9 @@ static int set_grad(lua_State *L, cvl_tensor *x, int value) {
   cvl_tensor *g = lua_isnil(L, value) ? NULL : cvl_check_tensor(L, value), *former = x->grad;
   char a[CVL_SHAPE_TEXT], b[CVL_SHAPE_TEXT];
   if (g == x) return luaL_error(L, "grad: a tensor cannot be its own gradient");
+  if (g != NULL && cvl_device_of(g) != cvl_device_of(x))
+    return luaL_error(L, "grad: a tensor on device %s expected, got one on %s",
+                      cvl_device_of(x)->name, cvl_device_of(g)->name);
   if (g != NULL && (!cvl_shape_equal(&g->shape, &x->shape) || g->dtype != x->dtype))
     return luaL_error(L, "grad: %s %s expected, got %s %s", cvl_dtype_name(x->dtype),
                       cvl_shape_text(&x->shape, a), cvl_dtype_name(g->dtype),

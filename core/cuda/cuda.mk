@@ -11,12 +11,12 @@ CUDA_TEST_GENCODE = $(foreach a,75 80 90,-gencode arch=compute_$(a),code=compute
 # The compiler's own warnings are for C and are left to gcc; nvcc's host code is checked with -Wall.
 NVCC_FLAGS = -std=c++17 -O3 -lineinfo --compress-mode=none -Xptxas -warn-spills -Xcudafe --diag_error=20012 \
              -Werror all-warnings -Icore -I$(GEN) \
-             -Xcompiler -fPIC,-fvisibility=hidden,-fno-strict-aliasing,-Wall,-Wno-unused-function,-Wno-tautological-compare,-D_GNU_SOURCE
+             -Xcompiler -O1,-fPIC,-fvisibility=hidden,-fno-strict-aliasing,-Wall,-Wno-unused-function,-Wno-tautological-compare,-D_GNU_SOURCE
 CUDA_VARIANT.f32 = -DCVL_REAL=float -DCVL_DTYPE_F32 -DCVL_SUFFIX=f32
 CUDA_VARIANT.f64 = -DCVL_REAL=double -DCVL_DTYPE_F64 -DCVL_SUFFIX=f64
 CUDA_VARIANT.i32 = -DCVL_REAL=int32_t -DCVL_DTYPE_I32 -DCVL_SUFFIX=i32
 CUDA_VARIANT.i64 = -DCVL_REAL=int64_t -DCVL_DTYPE_I64 -DCVL_SUFFIX=i64
-CUDA_VARIANT.u8  = -DCVL_REAL=uint8_t -DCVL_DTYPE_U8 -DCVL_SUFFIX=u8
+CUDA_VARIANT.u8  = -DCVL_REAL=uint8_t -DCVL_DTYPE_U8 -DCVL_SUFFIX=u8 -diag-suppress 186
 
 CUDA_C     := $(wildcard core/cuda/*.c)
 CUDA_CU    := $(wildcard core/cuda/*.cu)
@@ -24,7 +24,7 @@ CUDA_OP_C  := $(shell grep -lw CVL_EVERY_DEVICE /dev/null $(OP_C))
 CUDA_TYPED := $(if $(CUDA_CU),$(shell grep -lw CVL_KERNELS $(CUDA_CU) /dev/null)) $(CUDA_OP_C)
 CUDA_ANY   := $(shell grep -lw CVL_EVERY_DTYPE /dev/null $(CUDA_TYPED))
 # The core's code without state: the same objects as the program's (device.h says why).
-CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor tensor/loop
+CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor tensor/loop ops/reduce_axes ops/position
 
 CUDA_NAMES := $(CUDA_C:core/%.c=%) \
               $(patsubst core/%.cu,%,$(filter-out $(CUDA_TYPED),$(CUDA_CU))) \

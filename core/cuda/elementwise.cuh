@@ -1,7 +1,7 @@
 /*
 ** The macros of ops/elementwise.h for kernels: included before an op's source, so that its formulas, unchanged, become
-** functions of the device. One thread takes ITEMS elements, a block apart from one another, and reads all of them before
-** it writes, which keeps the memory busy; results may lie where an operand does.
+** functions of the device. One thread takes ITEMS elements, a block apart from one another; where all lie evenly it reads
+** them all before it writes, which keeps the memory busy. Results may lie where an operand does.
 */
 #ifndef CVL_CUDA_ELEMENTWISE_CUH
 #define CVL_CUDA_ELEMENTWISE_CUH
@@ -13,21 +13,28 @@ enum { CVL_CUDA_ITEMS = 4 };
 /* y = f(p), p the addresses of y's element and of the operands'. */
 template <int N, class F>
 __global__ void __launch_bounds__(CVL_CUDA_BLOCK) cvl_each_kernel(const cvl_walk<N> w, const F f) {
+  typedef typename F::result result;
   const uint32_t first = blockIdx.x * (CVL_CUDA_BLOCK * CVL_CUDA_ITEMS) + threadIdx.x;
-  typename F::result y[CVL_CUDA_ITEMS];
-  char *to[CVL_CUDA_ITEMS];
+  char *p[N];
+  if (w.ndim == 1 && first + (CVL_CUDA_ITEMS - 1) * CVL_CUDA_BLOCK < w.count) {
+    result y[CVL_CUDA_ITEMS];
+    w.locate(first, p);
 #pragma unroll
-  for (int k = 0; k < CVL_CUDA_ITEMS; k++) {
-    const uint32_t i = first + (uint32_t)k * CVL_CUDA_BLOCK;
-    char *p[N];
-    if (i >= w.count) continue;
-    w.locate(i, p);
-    y[k] = f(p);
-    to[k] = p[0];
+    for (int k = 0; k < CVL_CUDA_ITEMS; k++) {
+      char *q[N];
+      for (int i = 0; i < N; i++) q[i] = p[i] + k * CVL_CUDA_BLOCK * w.stride[i][0];
+      y[k] = f(q);
+    }
+#pragma unroll
+    for (int k = 0; k < CVL_CUDA_ITEMS; k++)
+      *(result *)(p[0] + k * CVL_CUDA_BLOCK * w.stride[0][0]) = y[k];
+    return;
   }
-#pragma unroll
-  for (int k = 0; k < CVL_CUDA_ITEMS; k++)
-    if (first + (uint32_t)k * CVL_CUDA_BLOCK < w.count) *(typename F::result *)to[k] = y[k];
+#pragma unroll 1
+  for (uint32_t k = 0, i = first; k < CVL_CUDA_ITEMS && i < w.count; k++, i += CVL_CUDA_BLOCK) {
+    w.locate(i, p);
+    *(result *)p[0] = f(p);
+  }
 }
 
 template <int N, class F>

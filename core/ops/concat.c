@@ -3,20 +3,20 @@
 **                                agree
 ** stack(list, axis = 1) -> y     tensors of one shape along a new axis
 */
-/* CVL_EVERY_DTYPE */
+#ifdef CVL_DESCRIBE
+#include <string.h>
+
+#include "base/mem.h"
 #include "ops/slice.h"
 
 typedef struct {
   int64_t axis;
 } concat_options;
 
-static inline int64_t axis_or_first(const cvl_args *a) {
+static int64_t axis_or_first(const cvl_args *a) {
   int64_t axis = ((const concat_options *)a->options)->axis;
   return axis == CVL_NO_AXIS ? 0 : axis;
 }
-
-#ifdef CVL_REAL
-#include <string.h>
 
 static int concat(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int axis = cvl_axis(axis_or_first(a), y->shape.ndim, "axis", e);
@@ -30,10 +30,7 @@ static int concat(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   }
   return 0;
 }
-CVL_KERNELS(concat, concat, NULL)
-
-#elif defined CVL_DESCRIBE
-#include "base/mem.h"
+static const cvl_kernels concat_kernels = {.forward = concat};
 
 extern const cvl_op cvl_op_concat, cvl_op_unsqueeze;
 
@@ -73,7 +70,7 @@ CVL_OP(concat,
   .doc = "concat(list, axis = 1) -> y\n"
          "The tensors one behind the other along an axis; the other sizes must agree.",
   .list = true, .strided = true, .promotes = true, .drops = CVL_DROP_ALL, .shape = shape,
-  .vjp = vjp,
+  .vjp = vjp, .anywhere = &concat_kernels,
   CVL_OPTIONS(concat_options,
     CVL_AXIS(concat_options, axis, CVL_ANY, "the axis; the first when left out")),
   CVL_SAMPLES("concat({randn{2, 3}, randn{1, 3}})",

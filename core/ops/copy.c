@@ -7,33 +7,19 @@
 #include "ops/elementwise.h"
 
 #ifndef CVL_DESCRIBE
-static int copy(cvl_args *a, cvl_tensor *y, cvl_err *e) { return cvl_tensor_copy(y, a->in[0], e); }
-CVL_KERNELS(contiguous, copy, NULL)
-
-#define CAST(to, convert)                                             \
-  static void to_##to(const cvl_loop *l, int64_t n, char *const *p) { \
-    for (int64_t i = 0; i < n; i++) {                                 \
-      real x = CVL_AT(real, 1, i);                                    \
-      CVL_AT(to, 0, i) = convert;                                     \
-    }                                                                 \
+#define CAST(to, name)                                                                    \
+  static void to_##name(const cvl_loop *l, int64_t n, char *const *p) {                   \
+    for (int64_t i = 0; i < n; i++) CVL_AT(to, 0, i) = cvl_to_##name(CVL_AT(real, 1, i)); \
   }
-#if CVL_FLOATING /* out of range is undefined in C: saturate, and NaN becomes 0 */
-#define WHOLE(type, low, high) \
-  (x >= (real)(high) ? (high) : x <= (real)(low) ? (low) : x == x ? (type)x : 0)
-#else
-#define WHOLE(type, low, high) (type)(x)
-#endif
-typedef uint8_t truth;
-CAST(float, (float)x)
-CAST(double, (double)x)
-CAST(int32_t, WHOLE(int32_t, INT32_MIN, INT32_MAX))
-CAST(int64_t, WHOLE(int64_t, INT64_MIN, INT64_MAX))
-CAST(uint8_t, WHOLE(uint8_t, 0, UINT8_MAX))
-CAST(truth, x != 0)
+CAST(float, f32)
+CAST(double, f64)
+CAST(int32_t, i32)
+CAST(int64_t, i64)
+CAST(uint8_t, u8)
+CAST(uint8_t, bool)
 
 static int cast(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  static cvl_row *const rows[CVL_DTYPE_COUNT] = {to_float,   to_double,  to_int32_t,
-                                                 to_int64_t, to_uint8_t, to_truth};
+  static cvl_row *const rows[CVL_DTYPE_COUNT] = {to_f32, to_f64, to_i32, to_i64, to_u8, to_bool};
   const cvl_tensor *operands[] = {y, a->in[0]};
   cvl_loop l;
   (void)e;
@@ -50,11 +36,15 @@ static cvl_tensor *same(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tens
   return gy;
 }
 
+static int copy(cvl_args *a, cvl_tensor *y, cvl_err *e) { return cvl_tensor_copy(y, a->in[0], e); }
+static const cvl_kernels copy_kernels = {.forward = copy};
+
 static bool dense(const cvl_args *a) { return cvl_is_dense(a->in[0]); }
 
 CVL_OP(contiguous,
   .doc = "contiguous(x) -> y\nx in row-major order without gaps: x itself, or a copy.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cvl_shape_same, .trivial = dense, .vjp = same,
+  .anywhere = &copy_kernels,
   CVL_SAMPLES("contiguous(randn{2, 3}:transpose(1, 2))"), CVL_REJECTS({"contiguous(nil)", "tensor expected, got nil"}));
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {

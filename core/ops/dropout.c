@@ -102,14 +102,15 @@ CVL_KERNELS(dropout, forward, backward)
 #else
 #include "ops/call.h"
 
-/* The mask as a constant tensor, on the host. */
+/* The mask as a constant tensor, made on the host. */
 static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy, int i) {
   const cvl_dropout_options *o = a->options;
   double scale = 1 / (1 - o->rate);
   int64_t count;
-  cvl_tensor *m;
+  cvl_tensor *m, *there;
   (void)y, (void)i;
-  if ((m = cvl_full_like(s, gy, 0)) == NULL) return NULL;
+  if (gy == NULL || (m = cvl_tensor_full(&gy->shape, gy->dtype, cvl_cpu(), 0, s->e)) == NULL)
+    return NULL;
   count = cvl_count(m);
   for (int64_t first = 0; first < count; first += 4 * GROUP) {
     uint32_t keep[4 * GROUP];
@@ -122,7 +123,10 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
         ((double *)cvl_data(m))[first + l] = scale;
     }
   }
-  return cvl_mul(s, gy, m);
+  there =
+      cvl_device_of(gy) == cvl_cpu() ? cvl_retain(m) : cvl_tensor_clone(m, cvl_device_of(gy), s->e);
+  cvl_release(m);
+  return cvl_mul(s, gy, cvl_scope_own(s, there));
 }
 
 static bool trivial(const cvl_args *a) {

@@ -11,22 +11,6 @@
 #include "ops/gather.h"
 #include "ops/position.h"
 
-typedef struct {
-  int64_t axis;
-  cvl_shape shape; /* of the result, where it does not follow from the inputs */
-} at_options;
-
-/* From 0; the first when left out. */
-static inline int axis_of(const cvl_args *a, cvl_err *e) {
-  int64_t axis = ((const at_options *)a->options)->axis;
-  return cvl_axis(axis == CVL_NO_AXIS ? 0 : axis, a->in[0]->shape.ndim, "axis", e);
-}
-
-typedef struct {
-  int64_t class_count;
-  int dtype;
-} one_hot_options;
-
 #ifdef CVL_REAL
 #include <string.h>
 
@@ -79,7 +63,7 @@ static void sizes(job *j, const cvl_shape *x, int axis) {
 
 static int select_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
-  int axis = axis_of(a, e);
+  int axis = cvl_at_axis(a, e);
   job j = {.positions = a->in[1], .from = cvl_data(x), .to = cvl_data(y), .m = cvl_count(a->in[1])};
   if (axis < 0) return -1;
   sizes(&j, &x->shape, axis);
@@ -94,7 +78,7 @@ static int index_add(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *g = a->in[0];
   job j = {.positions = a->in[1], .from = cvl_data(g), .to = cvl_data(y), .m = cvl_count(a->in[1])};
   (void)e;
-  sizes(&j, &y->shape, (int)((const at_options *)a->options)->axis);
+  sizes(&j, &y->shape, (int)((const cvl_at_options *)a->options)->axis);
   memset(j.to, 0, (size_t)cvl_count(y) * sizeof(real));
   if (cvl_count(g) == 0) return 0;
   j.columns = j.inner < COLUMNS ? j.inner : COLUMNS;
@@ -141,7 +125,7 @@ static void add_lines(void *context, int64_t first, int64_t last) {
 
 static int gather(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
-  int axis = axis_of(a, e);
+  int axis = cvl_at_axis(a, e);
   job j = {.positions = a->in[1],
            .from = cvl_data(x),
            .to = cvl_data(y),
@@ -158,7 +142,7 @@ CVL_KERNELS(gather, gather, NULL)
 
 static int scatter_add(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *g = a->in[0];
-  int axis = (int)((const at_options *)a->options)->axis;
+  int axis = (int)((const cvl_at_options *)a->options)->axis;
   job j = {.positions = a->in[1],
            .from = cvl_data(g),
            .to = cvl_data(y),
@@ -175,16 +159,12 @@ CVL_KERNELS(scatter_add, scatter_add, NULL)
 
 #if !CVL_FLOATING
 static int one_hot(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  int64_t n = ((const one_hot_options *)a->options)->class_count, count = cvl_count(a->in[0]);
+  int64_t n = ((const cvl_one_hot_options *)a->options)->class_count, count = cvl_count(a->in[0]);
   void *p = cvl_data(y);
+  if (cvl_labels_check(a->in[0], n, 1, e) != 0) return -1;
   memset(p, 0, (size_t)(count * n) * cvl_dtype_size(y->dtype));
   for (int64_t i = 0; i < count; i++) {
-    int64_t label = cvl_position(a->in[0], i), at = i * n + label;
-    if (label < 0 || label >= n)
-      return cvl_fail(
-          e, CVL_EARG, 1,
-          "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
-          (long long)(label < 0 ? label : label + 1), (long long)i + 1, (long long)n);
+    int64_t at = i * n + cvl_position(a->in[0], i);
     switch (y->dtype) {
     case CVL_F32:
       ((float *)p)[at] = 1;
@@ -214,20 +194,20 @@ extern const cvl_op cvl_op_index_select, cvl_op_index_add, cvl_op_gather, cvl_op
 
 /* Calls the op that is the gradient of a's, or a's op on a gradient of that one. */
 static cvl_tensor *turn(cvl_scope *s, const cvl_args *a, const cvl_op *op, cvl_tensor *g) {
-  at_options o = {.shape = a->in[0]->shape};
-  if ((o.axis = axis_of(a, s->e)) < 0) return NULL;
+  cvl_at_options o = {.shape = a->in[0]->shape};
+  if ((o.axis = cvl_at_axis(a, s->e)) < 0) return NULL;
   return cvl_call(s, op, &o, 2, g, a->in[1]);
 }
 
 static int shape_given(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   (void)e;
-  y->shape = ((const at_options *)a->options)->shape;
+  y->shape = ((const cvl_at_options *)a->options)->shape;
   return 0;
 }
 
 static int select_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const cvl_shape *x = &a->in[0]->shape, *p = &a->in[1]->shape;
-  int axis = axis_of(a, e), ndim = x->ndim - 1 + p->ndim;
+  int axis = cvl_at_axis(a, e), ndim = x->ndim - 1 + p->ndim;
   if (axis < 0 || cvl_positions_check_type(a->in[1], 2, e) != 0) return -1;
   if (ndim > CVL_MAX_DIM)
     return cvl_fail(e, CVL_ESHAPE, 0, "at most %d axes are possible, got %d", CVL_MAX_DIM, ndim);
@@ -238,7 +218,7 @@ static int select_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 }
 
 cvl_tensor *cvl_index_select(cvl_scope *s, cvl_tensor *x, cvl_tensor *positions, int64_t axis) {
-  return cvl_call(s, &cvl_op_index_select, &(at_options){.axis = axis}, 2, x, positions);
+  return cvl_call(s, &cvl_op_index_select, &(cvl_at_options){.axis = axis}, 2, x, positions);
 }
 
 #define VJP(name, op)                                                                              \
@@ -256,7 +236,7 @@ CVL_OP(index_select,
          "counted from 1 or from the end; their axes take the axis's place.",
   .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = select_shape,
   .vjp = select_vjp,
-  CVL_OPTIONS(at_options, CVL_AXIS(at_options, axis, CVL_ANY, "the axis; the first when left out")),
+  CVL_OPTIONS(cvl_at_options, CVL_AXIS(cvl_at_options, axis, CVL_ANY, "the axis; the first when left out")),
   CVL_SAMPLES("index_select(randn{4, 3}, tensor({4, 1, 1}, \"int64\"))",
               "index_select(randn{2, 3}, tensor({{3, -1}, {1, 2}}, \"int32\"), 2)",
               "index_select(randn{3, 2}:transpose(1, 2), tensor({2}, \"int64\"), {axis = 1})"),
@@ -269,14 +249,14 @@ CVL_OP(index_select,
 CVL_OP(index_add,
   .doc = "index_add(g, positions, axis, shape) -> y\n"
          "The gradient of index_select: slices of g added into zeros.",
-  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options),
+  .n_in = 2, .internal = true, .option_bytes = sizeof(cvl_at_options),
   .drops = CVL_DROP_X0 | CVL_DROP_Y,
   .shape = shape_given, .vjp = index_add_vjp);
 
 static int gather_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   const cvl_shape *x = &a->in[0]->shape, *p = &a->in[1]->shape;
   char tx[CVL_SHAPE_TEXT], tp[CVL_SHAPE_TEXT];
-  int axis = axis_of(a, e);
+  int axis = cvl_at_axis(a, e);
   bool fits = x->ndim == p->ndim;
   if (axis < 0 || cvl_positions_check_type(a->in[1], 2, e) != 0) return -1;
   for (int i = 0; fits && i < x->ndim; i++) fits = i == axis || p->dim[i] <= x->dim[i];
@@ -293,8 +273,8 @@ CVL_OP(gather,
          "positions count from 1 or from the end, and y has their shape.",
   .n_in = 2, .position_in = 2, .drops = CVL_DROP_X0 | CVL_DROP_Y, .shape = gather_shape,
   .vjp = gather_vjp,
-  CVL_OPTIONS(at_options,
-    CVL_AXIS(at_options, axis, CVL_REQUIRED, "the axis that positions count along")),
+  CVL_OPTIONS(cvl_at_options,
+    CVL_AXIS(cvl_at_options, axis, CVL_REQUIRED, "the axis that positions count along")),
   CVL_SAMPLES("gather(randn{3, 2}, tensor({{3, 1}, {3, -1}}, \"int64\"), 1)",
               "gather(randn{2, 3}, tensor({{2}, {3}}, \"int32\"), 2)",
               "gather(randn{3, 2}:transpose(1, 2), tensor({{1, 1, 2}}, \"int64\"), {axis = 1})"),
@@ -306,12 +286,12 @@ CVL_OP(gather,
 CVL_OP(scatter_add,
   .doc = "scatter_add(g, positions, axis, shape) -> y\n"
          "The gradient of gather: elements of g added into zeros.",
-  .n_in = 2, .internal = true, .option_bytes = sizeof(at_options),
+  .n_in = 2, .internal = true, .option_bytes = sizeof(cvl_at_options),
   .drops = CVL_DROP_X0 | CVL_DROP_Y,
   .shape = shape_given, .vjp = scatter_add_vjp);
 
 static int one_hot_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
-  const one_hot_options *o = a->options;
+  const cvl_one_hot_options *o = a->options;
   if (cvl_positions_check_type(a->in[0], 1, e) != 0) return -1;
   if (o->class_count < 1)
     return cvl_fail(e, CVL_EARG, 0, "class_count must be positive, got %lld",
@@ -325,7 +305,7 @@ static int one_hot_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 }
 
 cvl_tensor *cvl_one_hot(cvl_scope *s, cvl_tensor *labels, int64_t class_count, cvl_dtype dtype) {
-  return cvl_call(s, &cvl_op_one_hot, &(one_hot_options){class_count, (int)dtype}, 1, labels);
+  return cvl_call(s, &cvl_op_one_hot, &(cvl_one_hot_options){class_count, (int)dtype}, 1, labels);
 }
 
 CVL_OP(one_hot,
@@ -333,9 +313,9 @@ CVL_OP(one_hot,
          "labels {...}, integers that start at 1, become {..., class_count}: 1 at the label, else "
          "0.",
   .n_in = 1, .position_in = 1, .drops = CVL_DROP_ALL, .shape = one_hot_shape,
-  CVL_OPTIONS(one_hot_options,
-    CVL_INTEGER(one_hot_options, class_count, 0, CVL_REQUIRED, "how many classes there are"),
-    CVL_DTYPE(one_hot_options, dtype, CVL_ANY, "of the result; float32 when left out")),
+  CVL_OPTIONS(cvl_one_hot_options,
+    CVL_INTEGER(cvl_one_hot_options, class_count, 0, CVL_REQUIRED, "how many classes there are"),
+    CVL_DTYPE(cvl_one_hot_options, dtype, CVL_ANY, "of the result; float32 when left out")),
   CVL_SAMPLES("one_hot(tensor({3, 1}, \"int64\"), 3)",
               "one_hot(tensor({{2}, {1}}, \"int32\"), 2, {dtype = \"bool\"})"),
   CVL_REJECTS({"one_hot(tensor({3, 4}, \"int64\"), 3)",

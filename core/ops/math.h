@@ -156,6 +156,7 @@ CVL_INLINE_ double cvl_erf_f64(double x) { return (erf)(x); }
 #define CVL_OVERLOAD_(name)                                 \
   CVL_INLINE_ float name(float x) { return name##_f32(x); } \
   CVL_INLINE_ double name(double x) { return name##_f64(x); }
+extern "C++" { /* kernel files include the core as C */
 CVL_OVERLOAD_(cvl_exp)
 CVL_OVERLOAD_(cvl_log)
 CVL_OVERLOAD_(cvl_tanh)
@@ -164,6 +165,7 @@ CVL_OVERLOAD_(cvl_log1p)
 CVL_OVERLOAD_(cvl_erf)
 CVL_OVERLOAD_(cvl_softplus)
 CVL_OVERLOAD_(cvl_sigmoid)
+}
 #else
 #define cvl_exp(x) _Generic((x), float : cvl_exp_f32, default : cvl_exp_f64)(x)
 #define cvl_log(x) _Generic((x), float : cvl_log_f32, default : cvl_log_f64)(x)

@@ -5,17 +5,17 @@
 **   reflect    mirrored without the edge      a 1 2 3  ->  3 2 1 2 3 2
 **   replicate  the edge again                 a 1 2 3  ->  1 1 1 2 3 3
 */
-/* CVL_EVERY_DTYPE */
+#ifdef CVL_DESCRIBE
 #include "ops/pad.h"
 
+#include <string.h>
+
+#include "ops/gather.h"
 #include "ops/slice.h"
 
 typedef cvl_pad_options pad_options;
 
 enum { CONSTANT, REFLECT, REPLICATE };
-
-#ifdef CVL_REAL
-#include <string.h>
 
 static int pad_constant(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const pad_options *o = a->options;
@@ -26,10 +26,7 @@ static int pad_constant(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   if (cvl_tensor_fill(y, o->value, e) != 0) return -1;
   return cvl_tensor_copy(&middle, a->in[0], e);
 }
-CVL_KERNELS(pad_constant, pad_constant, NULL)
-
-#elif defined CVL_DESCRIBE
-#include "ops/gather.h"
+static const cvl_kernels pad_constant_kernels = {.forward = pad_constant};
 
 extern const cvl_op cvl_op_pad_constant;
 
@@ -82,7 +79,7 @@ static const char *const modes[] = {"constant", "reflect", "replicate", NULL};
 CVL_OP(pad_constant,
   .doc = "pad_constant(x, pads, {value = 0}) -> y\npad in mode constant.",
   .n_in = 1, .internal = true, .strided = true, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,
-  OPTIONS,
+  .anywhere = &pad_constant_kernels, OPTIONS,
   CVL_SAMPLES("pad_constant(randn{2, 3}, {{1, 0}, {0, 2}})"));
 
 /* Which element of an axis stands at each position of the padded one. */

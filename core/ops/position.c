@@ -17,3 +17,15 @@ int cvl_positions_check(const cvl_tensor *positions, int64_t n, int axis, int ar
   }
   return 0;
 }
+
+int cvl_labels_check(const cvl_tensor *labels, int64_t n, int arg, cvl_err *e) {
+  for (int64_t i = 0, count = cvl_count(labels); i < count; i++) {
+    int64_t label = cvl_position(labels, i);
+    if (label < 0 || label >= n)
+      return cvl_fail(
+          e, CVL_EARG, arg,
+          "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
+          (long long)(label < 0 ? label : label + 1), (long long)i + 1, (long long)n);
+  }
+  return 0;
+}

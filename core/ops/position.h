@@ -5,10 +5,9 @@
 
 #include "ops/op.h"
 
-/* Element i of a dense tensor of integers. */
-static inline int64_t cvl_position(const cvl_tensor *positions, int64_t i) {
-  const void *p = cvl_data(positions);
-  switch (positions->dtype) {
+/* Element i of dense integers at p. */
+CVL_BOTH static inline int64_t cvl_position_in(const void *p, cvl_dtype dtype, int64_t i) {
+  switch (dtype) {
   case CVL_I32:
     return ((const int32_t *)p)[i];
   case CVL_I64:
@@ -16,6 +15,11 @@ static inline int64_t cvl_position(const cvl_tensor *positions, int64_t i) {
   default:
     return ((const uint8_t *)p)[i];
   }
+}
+
+/* Element i of a dense tensor of integers. */
+static inline int64_t cvl_position(const cvl_tensor *positions, int64_t i) {
+  return cvl_position_in(cvl_data(positions), positions->dtype, i);
 }
 
 /* The same along an axis of n elements, counted from 0. */
@@ -26,6 +30,8 @@ static inline int64_t cvl_position_of(const cvl_tensor *positions, int64_t i, in
 
 /* Of type int32, int64 or uint8. */
 int cvl_positions_check_type(const cvl_tensor *positions, int arg, cvl_err *e);
+/* Every label lies in 0..n-1: classes do not count from the end. */
+int cvl_labels_check(const cvl_tensor *labels, int64_t n, int arg, cvl_err *e);
 /* Every one lies on axis `axis` (from 0) of n elements; the message names value, place and range,
 ** as Lua counts. */
 int cvl_positions_check(const cvl_tensor *positions, int64_t n, int axis, int arg, cvl_err *e);

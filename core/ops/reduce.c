@@ -12,11 +12,6 @@
 #include "ops/reduce.h"
 #include "ops/elementwise.h"
 
-typedef struct {
-  int64_t axis;
-  bool keep;
-} axis_options;
-
 #ifdef CVL_REAL
 #include "base/pool.h"
 #include "ops/row.h"
@@ -112,7 +107,7 @@ FORWARD(prod)
 #define FIND(name, better)                                                           \
   REDUCTION(name, FIRST, TAKE_IF((better) || (v != v && m == m)), OUT(int64_t) = at) \
   static int name##_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {                \
-    const axis_options *o = a->options;                                              \
+    const cvl_find_options *o = a->options;                                          \
     bool set[CVL_MAX_DIM];                                                           \
     if (cvl_reduce_axis(o->axis, a->in[0]->shape.ndim, set, e) != 0) return -1;      \
     return run(&(job){.out = cvl_data(y)}, a->in[0], set, name##_range);             \
@@ -234,7 +229,7 @@ static int prod_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
 }
 
 static int position_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
-  const axis_options *o = a->options;
+  const cvl_find_options *o = a->options;
   const cvl_shape *x = &a->in[0]->shape;
   bool set[CVL_MAX_DIM];
   if (cvl_reduce_axis(o->axis, x->ndim, set, e) != 0 || cvl_reduce_not_empty(x, set, e) != 0)
@@ -281,11 +276,11 @@ static cvl_tensor *logsumexp_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y,
       cvl_reduce_options,                                                                          \
       CVL_AXES(cvl_reduce_options, axis, CVL_ANY, "an axis or a list of axes; all when left out"), \
       CVL_FLAG(cvl_reduce_options, keep, false, "whether reduced axes stay, with size 1"))
-#define AXIS                                                                                \
-  .n_in = 1,                                                                                \
-  CVL_OPTIONS(axis_options,                                                                 \
-              CVL_AXIS(axis_options, axis, CVL_ANY, "the axis; x flattened when left out"), \
-              CVL_FLAG(axis_options, keep, false, "whether the axis stays, with size 1"))
+#define AXIS                                                                                    \
+  .n_in = 1,                                                                                    \
+  CVL_OPTIONS(cvl_find_options,                                                                 \
+              CVL_AXIS(cvl_find_options, axis, CVL_ANY, "the axis; x flattened when left out"), \
+              CVL_FLAG(cvl_find_options, keep, false, "whether the axis stays, with size 1"))
 #define SAMPLES(name)                                             \
   CVL_SAMPLES(#name "(randn{2, 3})", #name "(randn{2, 3, 2}, 2)", \
               #name "(randn{2, 1, 3}, {1, -1}, {keep = true})",   \

@@ -13,6 +13,11 @@ typedef struct {
   bool keep;
 } cvl_reduce_options;
 
+typedef struct {
+  int64_t axis; /* CVL_NO_AXIS: x flattened */
+  bool keep;
+} cvl_find_options;
+
 typedef struct cvl_axes_walk {
   int ndim;                                      /* at least 1 */
   int64_t dim[CVL_MAX_DIM], stride[CVL_MAX_DIM]; /* elements */
@@ -34,7 +39,7 @@ int cvl_reduce_not_empty(const cvl_shape *x, const bool set[CVL_MAX_DIM], cvl_er
 void cvl_reduction_init(cvl_reduction *r, const cvl_tensor *x, const bool set[CVL_MAX_DIM]);
 
 /* Where element `index` of a walk lies, in elements from the first. */
-static inline int64_t cvl_walk_offset(const cvl_axes_walk *w, int64_t index) {
+CVL_BOTH static inline int64_t cvl_walk_offset(const cvl_axes_walk *w, int64_t index) {
   int64_t offset = 0;
   for (int d = w->ndim - 1; d > 0 && index > 0; d--) {
     offset += index % w->dim[d] * w->stride[d];
@@ -52,7 +57,8 @@ typedef struct cvl_piece {
 } cvl_piece;
 
 static inline cvl_piece cvl_pieces(int64_t first, int64_t last) {
-  return (cvl_piece){.next = first, .last = last};
+  cvl_piece p = {0, 0, 0, 0, first, last};
+  return p;
 }
 
 static inline bool cvl_next_piece(const cvl_axes_walk *w, cvl_piece *p) {

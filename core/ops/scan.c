@@ -4,17 +4,9 @@
 **   topk(x, k, axis)              the positions of the k largest elements, largest first, int64
 */
 /* CVL_EVERY_DTYPE */
+#include "ops/scan.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
-
-typedef struct {
-  int64_t axis;
-  bool reverse;
-} cumsum_options;
-
-typedef struct {
-  int64_t k, axis;
-} topk_options;
 
 #ifdef CVL_REAL
 #include "base/pool.h"
@@ -67,7 +59,7 @@ static void cumsum_range(void *context, int64_t first, int64_t last) {
 }
 
 static int cumsum(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  const cumsum_options *o = a->options;
+  const cvl_cumsum_options *o = a->options;
   int axis = cvl_axis(o->axis, y->shape.ndim, "axis", e);
   return axis < 0 ? -1 : run(&(job){.reverse = o->reverse}, a, y, axis, cumsum_range);
 }
@@ -95,7 +87,7 @@ static void topk_range(void *context, int64_t first, int64_t last) {
 }
 
 static int topk(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  const topk_options *o = a->options;
+  const cvl_topk_options *o = a->options;
   int axis = cvl_axis(o->axis == CVL_NO_AXIS ? -1 : o->axis, y->shape.ndim, "axis", e);
   return axis < 0 ? -1 : run(&(job){.k = o->k}, a, y, axis, topk_range);
 }
@@ -108,13 +100,13 @@ extern const cvl_op cvl_op_cumsum;
 
 static int cumsum_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (!cvl_dtype_floating(y->dtype)) y->dtype = CVL_I64;
-  return cvl_axis(((const cumsum_options *)a->options)->axis, y->shape.ndim, "axis", e) < 0 ? -1
-                                                                                            : 0;
+  return cvl_axis(((const cvl_cumsum_options *)a->options)->axis, y->shape.ndim, "axis", e) < 0 ? -1
+                                                                                                : 0;
 }
 
 static cvl_tensor *cumsum_vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tensor *gy,
                               int i) {
-  cumsum_options o = *(const cumsum_options *)a->options;
+  cvl_cumsum_options o = *(const cvl_cumsum_options *)a->options;
   o.reverse = !o.reverse;
   return (void)y, (void)i, cvl_call(s, &cvl_op_cumsum, &o, 1, gy);
 }
@@ -124,16 +116,16 @@ CVL_OP(cumsum,
          "The sum of the elements up to each along an axis, or, in reverse, from each on; integers "
          "and bool give int64.",
   .n_in = 1, .strided = true, .drops = CVL_DROP_ALL, .shape = cumsum_shape, .vjp = cumsum_vjp,
-  CVL_OPTIONS(cumsum_options,
-    CVL_AXIS(cumsum_options, axis, CVL_REQUIRED, "the axis"),
-    CVL_FLAG(cumsum_options, reverse, false, "from the end to the start")),
+  CVL_OPTIONS(cvl_cumsum_options,
+    CVL_AXIS(cvl_cumsum_options, axis, CVL_REQUIRED, "the axis"),
+    CVL_FLAG(cvl_cumsum_options, reverse, false, "from the end to the start")),
   CVL_SAMPLES("cumsum(randn{4}, 1)", "cumsum(randn{2, 3, 2}, 2, {reverse = true})",
               "cumsum(randn{3, 1, 2}:transpose(1, 3), -1)"),
   CVL_REJECTS({"cumsum(randn{2, 3}, 3)", "axis 3 is out of range: the tensor has 2 axes"},
               {"cumsum(randn{2, 3})", "option 'axis' is missing"}));
 
 static int topk_shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
-  const topk_options *o = a->options;
+  const cvl_topk_options *o = a->options;
   int axis = cvl_axis(o->axis == CVL_NO_AXIS ? -1 : o->axis, y->shape.ndim, "axis", e);
   if (axis < 0) return -1;
   if (o->k < 1 || o->k > y->shape.dim[axis])
@@ -149,9 +141,9 @@ CVL_OP(topk,
          "Where the k largest elements stand along an axis, as int64 from 1, largest first; of "
          "equals the earlier one first. gather(x, positions, axis) has the elements.",
   .n_in = 1, .strided = true, .positions = true, .drops = CVL_DROP_ALL, .shape = topk_shape,
-  CVL_OPTIONS(topk_options,
-    CVL_INTEGER(topk_options, k, 0, CVL_REQUIRED, "how many"),
-    CVL_AXIS(topk_options, axis, CVL_ANY, "the axis; the last when left out")),
+  CVL_OPTIONS(cvl_topk_options,
+    CVL_INTEGER(cvl_topk_options, k, 0, CVL_REQUIRED, "how many"),
+    CVL_AXIS(cvl_topk_options, axis, CVL_ANY, "the axis; the last when left out")),
   CVL_SAMPLES("topk(randn{2, 5}, 3)", "topk(randn{4, 1}, 2, 1)",
               "topk(randn{3, 2}:transpose(1, 2), {k = 1, axis = 2})"),
   CVL_REJECTS({"topk(randn{2, 3}, 4)", "k must lie in 1..3, the size of axis 2, got 4"},

@@ -6,8 +6,10 @@
 **   diagonal(x)                          elements [.., i, i] of the last two axes
 ** Their gradients are put into zeros.
 */
-/* CVL_EVERY_DTYPE */
+#ifdef CVL_DESCRIBE
 #include "ops/slice.h"
+
+#include <string.h>
 
 /* Which part of a tensor of that shape; all counted from 0. */
 typedef struct {
@@ -16,37 +18,35 @@ typedef struct {
 } part_options;
 
 /* A part of x as a tensor over the same data. */
-static inline void take_part(const part_options *o, cvl_tensor *x) {
+static void take_part(const part_options *o, cvl_tensor *x) {
   if (o->count > 0) x->offset += o->first * x->stride[o->axis];
   if (o->count > 1) x->stride[o->axis] *= o->step; /* else the step may be larger than any axis */
   x->shape.dim[o->axis] = o->count;
 }
 
-#ifdef CVL_REAL
-#include <string.h>
-
-static int unpart(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+/* y with another shape and other strides: where values are put. */
+static cvl_tensor place_in(cvl_tensor *y, const cvl_shape *shape) {
   cvl_tensor place = {
-      .dtype = y->dtype, .shape = y->shape, .offset = y->offset, .storage = y->storage};
+      .dtype = y->dtype, .shape = *shape, .offset = y->offset, .storage = y->storage};
   memcpy(place.stride, y->stride, sizeof place.stride);
-  memset(cvl_data(y), 0, (size_t)cvl_count(y) * sizeof(real));
+  return place;
+}
+
+static int unpart_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  cvl_tensor place = place_in(y, &y->shape);
   take_part(a->options, &place);
-  return cvl_tensor_copy(&place, a->in[0], e);
+  return cvl_tensor_clear(y, e) != 0 ? -1 : cvl_tensor_copy(&place, a->in[0], e);
 }
-CVL_KERNELS(unpart, unpart, NULL)
+static const cvl_kernels unpart_kernels = {.forward = unpart_forward};
 
-static int undiagonal(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+static int undiagonal_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  cvl_tensor place = place_in(y, &a->in[0]->shape);
   int last = y->shape.ndim - 1;
-  cvl_tensor place = {
-      .dtype = y->dtype, .shape = a->in[0]->shape, .offset = y->offset, .storage = y->storage};
-  memcpy(place.stride, y->stride, sizeof place.stride);
-  memset(cvl_data(y), 0, (size_t)cvl_count(y) * sizeof(real));
   place.stride[last - 1] = y->stride[last - 1] + y->stride[last];
-  return cvl_tensor_copy(&place, a->in[0], e);
+  return cvl_tensor_clear(y, e) != 0 ? -1 : cvl_tensor_copy(&place, a->in[0], e);
 }
-CVL_KERNELS(undiagonal, undiagonal, NULL)
+static const cvl_kernels undiagonal_kernels = {.forward = undiagonal_forward};
 
-#elif defined CVL_DESCRIBE
 extern const cvl_op cvl_op_part, cvl_op_unpart, cvl_op_diagonal, cvl_op_undiagonal;
 
 typedef struct {
@@ -102,7 +102,7 @@ CVL_OP(unpart,
   .doc = "unpart(g) -> y\n"
          "Zeros with g in place of a part: the gradient of slice and select.",
   .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(part_options),
-  .drops = CVL_DROP_ALL,
+  .drops = CVL_DROP_ALL, .anywhere = &unpart_kernels,
   .shape = unpart_shape, .vjp = unpart_vjp);
 
 /* -------------------------------------------------------------------------------- slice, select */
@@ -225,7 +225,7 @@ CVL_OP(diagonal,
 CVL_OP(undiagonal,
   .doc = "undiagonal(g) -> y\nZeros with g on the diagonal: the gradient of diagonal.",
   .n_in = 1, .internal = true, .strided = true, .option_bytes = sizeof(cvl_shape),
-  .drops = CVL_DROP_ALL,
+  .drops = CVL_DROP_ALL, .anywhere = &undiagonal_kernels,
   .shape = undiagonal_shape, .vjp = undiagonal_vjp);
 
 static cvl_tensor *diag(cvl_scope *s, const cvl_args *a) {

@@ -3,11 +3,7 @@
 **                                      lies above the main one
 */
 /* CVL_EVERY_DTYPE */
-#include "ops/op.h"
-
-typedef struct {
-  int64_t k;
-} triangle_options;
+#include "ops/triangle.h"
 
 #ifdef CVL_REAL
 #include "base/pool.h"
@@ -32,7 +28,7 @@ static void run(void *context, int64_t first, int64_t last) {
 }
 
 static int cut(cvl_args *a, cvl_tensor *y, bool upper) {
-  const triangle_options *o = a->options;
+  const cvl_triangle_options *o = a->options;
   const cvl_shape *s = &y->shape;
   job j = {.x = cvl_data(a->in[0]),
            .y = cvl_data(y),
@@ -62,12 +58,12 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *a, cvl_tensor *y, cvl_tenso
   return (void)y, (void)i, cvl_call(s, a->op, a->options, 1, gy);
 }
 
-#define DESCRIBE(name)                                                                       \
-  .n_in = 1, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,                              \
-  CVL_OPTIONS(triangle_options, CVL_INTEGER(triangle_options, k, 0, CVL_ANY,                 \
-                                            "which diagonal; above the main one when > 0")), \
-  CVL_SAMPLES(#name "(randn{3, 3})", #name "(randn{2, 2, 3}, 1)",                            \
-              #name "(randn{3, 2}:transpose(1, 2), {k = -1})"),                              \
+#define DESCRIBE(name)                                                                           \
+  .n_in = 1, .drops = CVL_DROP_ALL, .shape = shape, .vjp = vjp,                                  \
+  CVL_OPTIONS(cvl_triangle_options, CVL_INTEGER(cvl_triangle_options, k, 0, CVL_ANY,             \
+                                                "which diagonal; above the main one when > 0")), \
+  CVL_SAMPLES(#name "(randn{3, 3})", #name "(randn{2, 2, 3}, 1)",                                \
+              #name "(randn{3, 2}:transpose(1, 2), {k = -1})"),                                  \
   CVL_REJECTS({#name "(randn{3})", "at least 2 axes expected, got a tensor {3}"})
 
 CVL_OP(tril,

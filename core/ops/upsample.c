@@ -7,19 +7,13 @@
 */
 #include "ops/upsample.h"
 
-#include <math.h>
-
 #include "base/mem.h"
 #include "base/pool.h"
 #include "ops/window.h"
 
 #ifndef CVL_DESCRIBE
 
-/* An output position of an axis: (1 - t) of input i and t of input i + 1. */
-typedef struct {
-  int64_t i;
-  real t;
-} tap;
+typedef cvl_upsample_tap tap;
 
 typedef struct {
   int64_t in[CVL_MAX_SPATIAL], out[CVL_MAX_SPATIAL], C, in_size, out_size;
@@ -30,19 +24,6 @@ typedef struct {
 
 enum { GRAIN = 8192 };
 
-static tap find(int64_t o, int64_t in, int64_t out, int mode) {
-  double place = ((double)o + 0.5) * (double)in / (double)out;
-  tap t = {0, 0};
-  if (mode == CVL_UPSAMPLE_NEAREST) {
-    t.i = o / (out / in);
-    return t;
-  }
-  place = fmin(fmax(place - 0.5, 0), (double)(in - 1));
-  t.i = (int64_t)place;
-  t.t = (real)(place - (double)t.i);
-  return t;
-}
-
 /* Up to 8 corners of input around output (o0, o1, o2) as offsets into an image, and their weights. */
 static int corners(const job *j, int64_t o0, int64_t o1, int64_t o2, int64_t offset[8],
                    real weight[8]) {
@@ -50,7 +31,8 @@ static int corners(const job *j, int64_t o0, int64_t o1, int64_t o2, int64_t off
   int n = 0;
   for (int k = 0; k < 8; k++) {
     int u = k >> 2, v = k >> 1 & 1, w = k & 1;
-    real all = (u ? a->t : 1 - a->t) * (v ? b->t : 1 - b->t) * (w ? c->t : 1 - c->t);
+    real all = (u ? (real)a->t : 1 - (real)a->t) * (v ? (real)b->t : 1 - (real)b->t) *
+               (w ? (real)c->t : 1 - (real)c->t);
     if (all == 0) continue; /* also beyond the end, where t is 0 */
     offset[n] = (((a->i + u) * j->in[1] + b->i + v) * j->in[2] + c->i + w) * j->C;
     weight[n++] = all;
@@ -128,7 +110,8 @@ static int run(const cvl_args *a, const cvl_shape *x, const cvl_shape *y, const 
   total = 0;
   for (int i = 0; i < CVL_MAX_SPATIAL; i++) {
     j.taps[i] = taps + total;
-    for (int64_t k = 0; k < j.out[i]; k++) taps[total++] = find(k, j.in[i], j.out[i], o->mode);
+    for (int64_t k = 0; k < j.out[i]; k++)
+      taps[total++] = cvl_upsample_find(k, j.in[i], j.out[i], o->mode);
   }
   work = j.out_size * j.C;
   cvl_parallel_range(x->dim[0], work > 0 ? GRAIN / work + 1 : 1, body, &j);

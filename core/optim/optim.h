@@ -87,7 +87,7 @@ struct cvl_optimizer {
 };
 
 /*
-** Room for n parameters; then each is added once: dense, floating, on the CPU. States start as zeros.
+** Room for n parameters; then each is added once: dense, floating, on one device. States start as zeros.
 ** CVL_EARG when the options contradict each other or a parameter is there twice.
 */
 cvl_optimizer *cvl_optimizer_new(const cvl_optim_type *type, const void *options, int n,

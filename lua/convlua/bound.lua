@@ -94,6 +94,8 @@ bound.autograd = {
 bound.device = {
   get = "device.get(name) -> full name\n"
     .. "\"cpu\", \"cuda\" or \"cuda:N\"; an error says what is missing.",
+  list = "device.list() -> {name, ...}\nThe devices that work: \"cpu\", then \"cuda:0\" and so on.",
+  sync = "device.sync()\nWaits until every device has done what it was asked for, and reports what went wrong there.",
   default = "device.default() -> name\nThat of --device, else the first CUDA device, else \"cpu\".",
 }
 

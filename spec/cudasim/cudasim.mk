@@ -4,7 +4,7 @@
 
 CUDASIM      = $(BUILD)/cudasim
 CUDA_HOME   ?= /usr/local/cuda
-SIM_CXX     ?= $(patsubst %gcc,%g++,$(CC))
+SIM_CXX     ?= $(filter ccache,$(CC)) g++
 SIM_FLAGS    = -std=c++17 -O2 -g -fPIC -Wall -Wextra -Wshadow -Ispec/cudasim $(SAN)
 # Lanes are loops of 32: -O3 and the machine's own vectors. The kernels say themselves where a product and a
 # sum are one; integers wrap; a register holds whatever type the last instruction gave it.

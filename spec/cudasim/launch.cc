@@ -104,14 +104,26 @@ std::string_view find_ptx(const Image &image) {
   return best;
 }
 
-Module &module_of(Image &image, int device) {
-  std::unique_ptr<Module> &m = image.modules[device];
+/* What the engine does not understand is nobody's bug but ours. */
+template <class Action> auto engine_does(Action action) {
   try {
-    if (m == nullptr) m = Module::load(find_ptx(image), engine_memory(device));
-  } catch (const std::exception &e) {
+    return action();
+  } catch (const Error &e) {
     stop(e.what());
   }
+}
+
+Module &module_of(Image &image, int device) {
+  std::unique_ptr<Module> &m = image.modules[device];
+  if (m == nullptr)
+    m = engine_does([&] { return Module::load(find_ptx(image), engine_memory(device)); });
   return *m;
+}
+
+/* The function's code for the current device; NULL when there is none. */
+const Kernel *kernel_of(const Function &f) {
+  Module &m = module_of(*f.image, current_device());
+  return engine_does([&] { return m.kernel(f.name); });
 }
 
 Dim3 to_engine(dim3 d) { return {d.x, d.y, d.z}; }
@@ -134,18 +146,15 @@ cudaError_t launch_kernel(const void *stub, dim3 grid, dim3 block, void **argume
   if (found == kernels().functions.end()) return cudaErrorInvalidDeviceFunction;
   if (unknown_stream(stream)) return cudaErrorInvalidResourceHandle;
   const Function &f = found->second;
-  int device = device_of(stream);
-  if (device != current_device()) return cudaErrorInvalidResourceHandle;
-  const Kernel *k = module_of(*f.image, device).kernel(f.name);
+  if (device_of(stream) != current_device()) return cudaErrorInvalidResourceHandle;
+  const Kernel *k = kernel_of(f);
   if (k == nullptr) return cudaErrorInvalidDeviceFunction;
   if (cudaError_t e = check_launch(f, *k, grid, block, shared)) return e;
   auto parameters = k->pack(const_cast<const void *const *>(arguments));
   return enqueue(stream, k->name().c_str(), [=] {
-    try {
-      launch(*k, to_engine(grid), to_engine(block), shared, parameters, kernels().options);
-    } catch (const std::exception &e) {
-      stop(e.what());
-    }
+    engine_does([&] {
+      return launch(*k, to_engine(grid), to_engine(block), shared, parameters, kernels().options);
+    });
   });
 }
 
@@ -181,7 +190,7 @@ CUDASIM_EXPORT cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, const 
   auto found = kernels().functions.find(stub);
   if (found == kernels().functions.end()) return failed(cudaErrorInvalidDeviceFunction);
   const Function &f = found->second;
-  const Kernel *k = module_of(*f.image, current_device()).kernel(f.name);
+  const Kernel *k = kernel_of(f);
   if (k == nullptr) return failed(cudaErrorInvalidDeviceFunction);
   *out = {};
   out->maxThreadsPerBlock = k->max_threads() != 0 ? int(k->max_threads()) : 1024;

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -108,19 +109,26 @@ void protect(const Allocation &a, int protection) {
   mprotect(reinterpret_cast<void *>(a.base), rounded(a.bytes, kPage), protection);
 }
 
-/* What the program may do with the pages of a pinned allocation while these guards stand. */
-void protect_pinned(const Allocation &a) {
-  protect(a, PROT_READ | PROT_WRITE);
+/* What the program may do with a page of pinned memory. */
+int allowed_on(uintptr_t page) {
+  int allowed = PROT_READ | PROT_WRITE;
   for (const Guard &g : arena().guards) {
-    if (g.use.base < a.base || g.use.base >= a.base + a.bytes) continue;
-    uintptr_t first = g.use.base / kPage * kPage;
-    uintptr_t end = rounded(g.use.base + g.use.bytes, kPage);
-    for (uintptr_t page = first; page < end; page += kPage) {
-      bool written = false;
-      for (const Guard &h : arena().guards)
-        written |= h.use.write && h.use.base < page + kPage && h.use.base + h.use.bytes > page;
-      mprotect(reinterpret_cast<void *>(page), kPage, written ? PROT_NONE : PROT_READ);
-    }
+    if (g.use.base >= page + kPage || g.use.base + g.use.bytes <= page) continue;
+    if (g.use.write) return PROT_NONE;
+    allowed = PROT_READ;
+  }
+  return allowed;
+}
+
+/* Protects the pages of a use of pinned memory as the guards have it, neighbours with one call. */
+void protect_pinned(const HostUse &use) {
+  uintptr_t end = rounded(use.base + use.bytes, kPage), start = use.base / kPage * kPage;
+  while (start < end) {
+    int allowed = allowed_on(start);
+    uintptr_t next = start + kPage;
+    while (next < end && allowed_on(next) == allowed) next += kPage;
+    mprotect(reinterpret_cast<void *>(start), next - start, allowed);
+    start = next;
   }
 }
 
@@ -244,19 +252,16 @@ Memory &engine_memory(int device) {
 
 void guard(const HostUse &use, unsigned slot, uint32_t time, const char *work) {
   arena().guards.push_back({use, slot, time, work});
-  if (const Allocation *a = allocation_at(use.base)) protect_pinned(*a);
+  protect_pinned(use);
 }
 
 void unguard(const Clock &host) {
   auto &guards = arena().guards;
-  std::vector<uintptr_t> changed;
-  for (size_t i = guards.size(); i-- > 0;) {
-    if (guards[i].time > host.time[guards[i].slot]) continue;
-    changed.push_back(guards[i].use.base);
-    guards.erase(guards.begin() + ptrdiff_t(i));
-  }
-  for (uintptr_t address : changed)
-    if (const Allocation *a = allocation_at(address)) protect_pinned(*a);
+  auto over = std::stable_partition(guards.begin(), guards.end(),
+                                    [&host](const Guard &g) { return g.time > host.time[g.slot]; });
+  std::vector<Guard> ended(over, guards.end());
+  guards.erase(over, guards.end());
+  for (const Guard &g : ended) protect_pinned(g.use);
 }
 
 Fault explain_fault(uintptr_t address, bool write) {
@@ -278,8 +283,8 @@ Fault explain_fault(uintptr_t address, bool write) {
       violation("the program %s pinned memory at %#zx that '%s' on stream %u %s, before it has "
                 "synchronised with it",
                 verb, size_t(address), g.work, g.slot, g.use.write ? "writes" : "reads");
-  /* A neighbour on the same page: that is allowed. The page stays open until the next guard. */
-  protect(*a, PROT_READ | PROT_WRITE);
+  /* A neighbour on the same page: that is allowed. The page stays open until its guards change. */
+  mprotect(reinterpret_cast<void *>(address / kPage * kPage), kPage, PROT_READ | PROT_WRITE);
   return Fault::settled;
 }
 

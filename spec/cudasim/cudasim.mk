@@ -18,11 +18,12 @@ $(CUDASIM)/ptx/%.o: spec/cudasim/ptx/%.cc
 	  $(SIM_CXX) $(SIM_FLAGS) $(PTX_FLAGS) -MMD -MP -c -o $@ $<
 
 # The fake libraries. NVIDIA's headers give them their signatures; nothing of NVIDIA's is linked.
-SIM_SOURCES  = $(notdir $(wildcard spec/cudasim/*.cc))
+SIM_SOURCES  = $(filter-out control.cc,$(notdir $(wildcard spec/cudasim/*.cc)))
 CUBLAS_SIM  := $(patsubst %.cc,$(CUDASIM)/%.o,$(filter cublas%,$(SIM_SOURCES)))
 CUDNN_SIM   := $(patsubst %.cc,$(CUDASIM)/%.o,$(filter cudnn%,$(SIM_SOURCES)))
 CUDART_SIM  := $(patsubst %.cc,$(CUDASIM)/%.o,$(filter-out cublas% cudnn%,$(SIM_SOURCES))) $(PTX_O)
 SIM_SO       = $(addprefix $(CUDASIM)/,libcudart.so.13 libcublas.so.13 libcudnn.so.9)
+SIM_LUA      = $(CUDASIM)/cudasim.so# the controls, for scripts
 
 $(CUDASIM)/%.o: spec/cudasim/%.cc
 	@mkdir -p $(@D) && echo "  CXX $(@:$(BUILD)/%=%)" && \
@@ -40,7 +41,12 @@ $(CUDASIM)/libcublas.so.13: $(CUBLAS_SIM) spec/cudasim/cublas.map $(CUDASIM)/lib
 $(CUDASIM)/libcudnn.so.9: $(CUDNN_SIM) spec/cudasim/cudnn.map $(CUDASIM)/libcudart.so.13
 	$(SIM_LINK)
 
-cudasim: $(SIM_SO)
+$(CUDASIM)/control.o: SIM_FLAGS += $(shell pkg-config --cflags $(LUA) 2>/dev/null)
+
+$(SIM_LUA): $(CUDASIM)/control.o $(CUDASIM)/libcudart.so.13
+	@echo "  LD $(@:$(BUILD)/%=%)" && $(SIM_CXX) $(SAN) -shared -o $@ $^
+
+cudasim: $(SIM_SO) $(SIM_LUA)
 
 # Programs that call the fakes themselves, some of them wrongly.
 RUNTIME_TEST = $(CUDASIM)/selftest_runtime

@@ -84,14 +84,23 @@ describe("pooling", function()
       { pool_size = 3, strides = 2, padding = "same" })))
   end)
 
-  it("of a wide tensor agrees with the same channels one by one", function()
-    local x = convlua.randn { 2, 5, 6, 150 }
+  it("of several channels agrees with the same channels one by one", function()
     local options = { pool_size = 3, strides = 2, padding = "same" }
-    for _, name in ipairs { "max_pool2d", "avg_pool2d" } do
-      local all = convlua[name](x, options)
-      for _, c in ipairs { 1, 128, 129, 150 } do
-        local one = convlua[name](x:slice(4, c, c):contiguous(), options)
-        assert.close(one, all:slice(4, c, c), 1e-6)
+    for _, count in ipairs { 2, 6, 8, 29, 150 } do
+      local x = leaf(convlua.randn { 2, 5, 6, count })
+      for _, name in ipairs { "max_pool2d", "avg_pool2d", "global_max_pool", "global_avg_pool" } do
+        local function pool(v)
+          return name:find "global" and convlua[name](v) or convlua[name](v, options)
+        end
+        local all = pool(x)
+        local weights = convlua.randn(all.shape)
+        local g = grad((all * weights):sum(), x)
+        for c = 1, count, count > 30 and 13 or 1 do
+          local one = leaf(x:slice(4, c, c):contiguous())
+          local y = pool(one)
+          assert.close(y, all:slice(-1, c, c), 1e-6)
+          assert.close(grad((y * weights:slice(-1, c, c)):sum(), one), g:slice(4, c, c), 1e-6)
+        end
       end
     end
   end)

@@ -70,40 +70,45 @@ static int run_filter(const cvl_args *a, cvl_precision least, const cvl_tensor *
   return RUN(backward_filter, &p, cvl_data(x), cvl_data(gy), cvl_data(gw));
 }
 
-/* gb[k] = the sum of column k of gy {rows, K}: each part of the rows in double, then the parts in their order. */
-enum { MOST_PARTS = 32, PART_ROWS = 256 };
+/* gb[k] = the sum of column k of gy {rows, K}: each part of the rows in double, then the parts in their order. Within a
+** part as many rows are taken at once as make a long loop. */
+enum { MOST_PARTS = 32, PART_ROWS = 256, LONG = 64 };
 
 typedef struct {
   const real *gy;
-  double *sums; /* {parts, K} */
-  int64_t rows, K, size;
+  double *sums; /* {parts, abreast, K} */
+  int64_t rows, K, size, abreast;
 } columns;
 
 static void sum_part(void *context, int64_t part, int worker) {
   const columns *c = context;
-  double *restrict s = c->sums + part * c->K;
-  int64_t last = (part + 1) * c->size < c->rows ? (part + 1) * c->size : c->rows, K = c->K;
+  int64_t first = part * c->size, rows = c->rows - first < c->size ? c->rows - first : c->size;
+  int64_t n = rows * c->K, width = c->abreast * c->K, i = 0;
+  double *restrict s = c->sums + part * width;
+  const real *restrict g = c->gy + first * c->K;
   (void)worker;
-  for (int64_t r = part * c->size; r < last; r++) {
-    const real *restrict row = c->gy + r * K;
-    for (int64_t k = 0; k < K; k++) s[k] += (double)row[k];
-  }
+  for (; i + width <= n; i += width)
+    for (int64_t k = 0; k < width; k++) s[k] += (double)g[i + k];
+  for (int64_t k = 0; i + k < n; k++) s[k] += (double)g[i + k];
 }
 
 static int run_bias(const cvl_tensor *gy, const cvl_tensor *gb, cvl_err *e) {
   columns c = {.gy = cvl_data(gy), .K = cvl_count(gb)};
   int64_t parts;
   real *out = cvl_data(gb);
-  c.rows = c.K > 0 ? cvl_count(gy) / c.K : 0;
+  if (c.K == 0) return 0;
+  c.rows = cvl_count(gy) / c.K;
+  c.abreast = (LONG - 1) / c.K + 1;
   parts = (c.rows + PART_ROWS - 1) / PART_ROWS;
   parts = parts > MOST_PARTS ? MOST_PARTS : parts;
   c.size = parts > 0 ? (c.rows + parts - 1) / parts : 1;
-  if ((c.sums = cvl_alloc_array((size_t)(parts * c.K), sizeof *c.sums)) == NULL) /* zeroed */
-    return cvl_fail_memory(e, parts * c.K * (int64_t)sizeof *c.sums);
+  parts = (c.rows + c.size - 1) / c.size;
+  if ((c.sums = cvl_alloc_array((size_t)(parts * c.abreast * c.K), sizeof *c.sums)) == NULL)
+    return cvl_fail_memory(e, parts * c.abreast * c.K * (int64_t)sizeof *c.sums); /* else zeroed */
   cvl_parallel(parts, sum_part, &c);
   for (int64_t k = 0; k < c.K; k++) {
     double sum = 0;
-    for (int64_t part = 0; part < parts; part++) sum += c.sums[part * c.K + k];
+    for (int64_t i = 0; i < parts * c.abreast; i++) sum += c.sums[i * c.K + k];
     out[k] = (real)sum;
   }
   cvl_free(c.sums);

@@ -21,7 +21,7 @@ local function step()
   convlua.manual_seed(5)
   local net = nn.Sequential {
     nn.Conv2D { filter_shape = { 3, 3, 2, 4 }, padding = "same" }, nn.BatchNorm { feature_count = 4 },
-    nn.Function(nn.relu), nn.MaxPool2D { pool_size = 2, strides = 2 }, nn.Flatten {}, nn.Dropout { probability = 0.5 },
+    nn.Function(nn.relu), nn.MaxPool2D { pool_size = 2, strides = 2 }, nn.Flatten {}, nn.Dropout { rate = 0.5 },
     nn.Dense { input_size = 64, output_size = 3 } }
   net:to "cuda"
   local adam = optim.Adam(net, { learning_rate = 0.01 })
@@ -104,8 +104,8 @@ local function fails_within(call, n)
 end
 
 local function fails_alone(call, n)
-  local command = ("CVSIM_FAIL=%s:%d %s spec/cuda/failures.lua --step 2>&1"):format(call, n, convlua.executable
-    or os.getenv "BUILD" .. "/convlua")
+  local command = ("CVSIM_FAIL=%s:%d %s spec/cuda/failures.lua --step 2>&1"):format(call, n,
+    os.getenv "BUILD" .. "/convlua")
   local pipe = assert(io.popen(command))
   local text = pipe:read "a"
   if not pipe:close() or not text:match "ok" then return (text:gsub("%s+$", "")) end
@@ -113,7 +113,7 @@ end
 
 local names = {}
 for call in pairs(cold) do
-  if call ~= "execution" then names[#names + 1] = call end -- that one is for ever: see lost.lua
+  if call ~= "execution" then names[#names + 1] = call end -- that one is for ever: see devices.lua
 end
 table.sort(names)
 for _, call in ipairs(names) do

@@ -24,9 +24,9 @@ Access strength(const Instruction &i, Access kind) {
   return is_write(kind) ? Access::strong_write : Access::strong_read;
 }
 
+/* `first_block`: what blocks of a smaller serial did to this memory does not count. */
 void check_race(Warp &w, const Instruction &i, unsigned lane, Shadow *shadow, uint64_t address,
-                unsigned size, Access kind, const char *space) {
-  const uint32_t first_block = w.block->launch->first_block;
+                unsigned size, Access kind, const char *space, uint32_t first_block) {
   const Conflict c = shadow->access(actor(w, lane), address, size, kind, first_block);
   if (c.kind == nullptr) return;
   const Dim3 other = w.block->thread(c.thread);
@@ -82,7 +82,8 @@ void locate_global(Warp &w, const Instruction &i, Mask m, const uint64_t *addres
     each(m, [&](unsigned l) { tell(i, launch.memory, address[l], size, kind); });
   if (launch.options->race)
     each(m, [&](unsigned l) {
-      check_race(w, i, l, launch.global_shadow, address[l], size, strength(i, kind), "global");
+      check_race(w, i, l, launch.global_shadow, address[l], size, strength(i, kind), "global",
+                 launch.first_block);
     });
 }
 
@@ -103,7 +104,7 @@ unsigned char *shared_place(Warp &w, const Instruction &i, unsigned lane, uint64
                       " of " + name);
   }
   if (block.launch->options->race) {
-    check_race(w, i, lane, &v.shadow, at, size, strength(i, kind), "shared");
+    check_race(w, i, lane, &v.shadow, at, size, strength(i, kind), "shared", block.serial);
     unsigned char *written = &v.written[at];
     if (kind != Access::write && std::find(written, written + size, 0) != written + size)
       w.fail(i, lane, "uninitialised",

@@ -47,7 +47,8 @@ void failed_assertion(Warp &w, const Instruction &i, Mask m) {
 }
 
 const Opcodes &opcodes() {
-  static const Opcodes table = [] {
+  /* Outlives what runs at exit: coverage makes kernels ready. */
+  static const Opcodes &table = *new Opcodes([] {
     Opcodes t;
     add_arithmetic(t), add_functions(t), add_integers(t), add_comparisons(t), add_conversions(t);
     add_moves(t), add_memory(t), add_atomics(t), add_collectives(t);
@@ -63,7 +64,7 @@ const Opcodes &opcodes() {
       d.run([](Warp &, const Instruction &, Mask) {});
     };
     return t;
-  }();
+  }());
   return table;
 }
 

@@ -148,8 +148,9 @@ public:
     const Dim3 &g = launch.grid;
     Sequence blocks(size_t{g.x} * g.y * g.z, launch.options->order, random);
     Sequence warps(block.warps.size(), launch.options->order, random);
+    uint32_t started = 0;
     for (uint32_t number : blocks.next()) {
-      start(number);
+      start(number, launch.first_block + started++);
       while (!finished()) {
         for (uint32_t k : warps.next()) ptx::run(block.warps[k]);
         release();
@@ -158,10 +159,11 @@ public:
   }
 
 private:
-  void start(uint32_t number) {
+  /* Serials grow in the order in which blocks run: the shared memory of those before is forgotten. */
+  void start(uint32_t number, uint32_t serial) {
     const Dim3 &g = launch.grid;
     block.index = {number % g.x, number / g.x % g.y, number / g.x / g.y};
-    block.serial = launch.first_block + number;
+    block.serial = serial;
     block.floor = 1;
     fill_specials(block, false);
     for (Block::Shared &s : block.shared) {

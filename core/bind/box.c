@@ -1,22 +1,28 @@
 #include "bind/box.h"
 
+#include <stdatomic.h>
+
 #include "base/mem.h"
 #include "device/cache.h"
 #include "kernels/scratch.h"
 
 typedef struct box box;
 struct box {
-  cvl_tensor *x;     /* NULL: empty or freed */
+  cvl_tensor *x;    /* NULL: empty or freed */
+  const void *mark; /* &mark: tells a box from any other userdata without a look at its metatable */
   box *next, **link; /* in the list of the scope that will free it; link == NULL: in none */
   int depth;         /* of that scope, from 1 */
 };
+
+static const char mark; /* its address is nobody else's; also the metatable's key in the registry */
 
 /* Scopes nest; the boxes born in one are freed when it ends. One list per Lua state, found through the registry. */
 typedef struct scopes {
   int depth;
   box *list[64];
-  int64_t collect_at; /* live bytes at which the next collection is due */
 } scopes;
+
+static atomic_llong collect_at; /* live bytes, of all states, at which the next collection is due */
 
 static scopes *scopes_of(lua_State *L) {
   static const char key;
@@ -54,11 +60,18 @@ static void empty(box *b) {
   cvl_release(x);
 }
 
+/* The box at `index`, or NULL. */
+static box *test_box(lua_State *L, int index) {
+  box *b = lua_touserdata(L, index); /* of a light userdata the length is 0 */
+  return b != NULL && lua_rawlen(L, index) == sizeof *b && b->mark == &mark ? b : NULL;
+}
+
 cvl_tensor **cvl_box(lua_State *L) {
   scopes *s = scopes_of(L);
   box *b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (box){.x = NULL};
-  luaL_setmetatable(L, CVL_TENSOR);
+  *b = (box){.mark = &mark};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &mark);
+  lua_setmetatable(L, -2);
   if (s->depth > 0) link_box(b, s, s->depth);
   return &b->x;
 }
@@ -79,12 +92,12 @@ void cvl_push_tensor(lua_State *L, cvl_tensor *x) {
 }
 
 cvl_tensor *cvl_test_tensor(lua_State *L, int index) {
-  box *b = luaL_testudata(L, index, CVL_TENSOR);
+  box *b = test_box(L, index);
   return b != NULL ? b->x : NULL;
 }
 
 cvl_tensor *cvl_check_tensor(lua_State *L, int index) {
-  box *b = luaL_testudata(L, index, CVL_TENSOR);
+  box *b = test_box(L, index);
   if (b == NULL) luaL_typeerror(L, index, CVL_TENSOR);
   if (b->x == NULL)
     luaL_argerror(
@@ -101,13 +114,10 @@ int cvl_raise(lua_State *L, const char *who, const cvl_err *e) {
 
 void cvl_collect_if_due(lua_State *L) {
   enum { FLOOR = 64 << 20 };
-  scopes *s = scopes_of(L);
-  int64_t live = cvl_mem_live();
-  if (s->collect_at == 0) s->collect_at = FLOOR;
-  if (live < s->collect_at) return;
+  int64_t live = cvl_mem_live(), due = atomic_load_explicit(&collect_at, memory_order_relaxed);
+  if (live < (due > FLOOR ? due : FLOOR)) return;
   lua_gc(L, LUA_GCCOLLECT);
-  live = cvl_mem_live();
-  s->collect_at = live * 2 > FLOOR ? live * 2 : FLOOR;
+  atomic_store(&collect_at, cvl_mem_live() * 2);
 }
 
 void cvl_collect_all(lua_State *L) {
@@ -119,7 +129,7 @@ void cvl_collect_all(lua_State *L) {
 
 /* t:free(), __gc and __close. A second call is harmless. */
 static int free_box(lua_State *L) {
-  box *b = luaL_testudata(L, 1, CVL_TENSOR);
+  box *b = test_box(L, 1);
   if (b != NULL) empty(b);
   return 0;
 }
@@ -133,7 +143,7 @@ static void end_scope(scopes *s) {
 /* Tensors that leave a scope, directly or in a table, belong to the scope around it. */
 static void promote(lua_State *L, int index, scopes *s, int depth) {
   enum { DEEPEST = 8 };
-  box *b = luaL_testudata(L, index, CVL_TENSOR);
+  box *b = test_box(L, index);
   if (b != NULL && b->link != NULL && b->depth == s->depth) { /* not one that belongs further out */
     unlink_box(b);
     if (s->depth > 1) link_box(b, s, s->depth - 1);
@@ -174,6 +184,8 @@ void cvl_open_box(lua_State *L) {
   static const luaL_Reg life[] = {{"__gc", free_box}, {"__close", free_box}, {NULL, NULL}};
   scopes_of(L);
   luaL_newmetatable(L, CVL_TENSOR);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &mark);
   luaL_setfuncs(L, life, 0);
   lua_getfield(L, -1, "__gc");
   lua_setfield(L, -2, "free");

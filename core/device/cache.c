@@ -19,12 +19,8 @@ typedef struct cvl_cache {
 
 /* Rounds up to SMALLEST * 2^k * (1 + j/STEPS) and numbers the result. */
 static int size_class(size_t bytes, size_t *rounded) {
-  size_t base = SMALLEST, step;
-  int k = 0, j;
-  while (base * 2 <= bytes) {
-    base *= 2;
-    k++;
-  }
+  int k = bytes < SMALLEST ? 0 : 63 - __builtin_clzll(bytes / SMALLEST), j;
+  size_t base = (size_t)SMALLEST << k, step;
   step = base / STEPS;
   j = bytes <= base ? 0 : (int)((bytes - base + step - 1) / step);
   *rounded = base + (size_t)j * step;
@@ -33,11 +29,15 @@ static int size_class(size_t bytes, size_t *rounded) {
 
 static cvl_cache *cache_of(cvl_device *d) {
   static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+  cvl_cache *c = __atomic_load_n(&d->cache, __ATOMIC_ACQUIRE);
+  if (c != NULL) return c;
   pthread_mutex_lock(&making);
-  if (d->cache == NULL && (d->cache = calloc(1, sizeof *d->cache)) != NULL)
-    pthread_mutex_init(&d->cache->lock, NULL);
+  if ((c = d->cache) == NULL && (c = calloc(1, sizeof *c)) != NULL) {
+    pthread_mutex_init(&c->lock, NULL);
+    __atomic_store_n(&d->cache, c, __ATOMIC_RELEASE);
+  }
   pthread_mutex_unlock(&making);
-  return d->cache;
+  return c;
 }
 
 static block *take(cvl_cache *c, int class) {

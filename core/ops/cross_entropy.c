@@ -12,10 +12,7 @@
 #include "ops/elementwise.h"
 #include "ops/loss.h"
 
-typedef struct {
-  double label_smoothing;
-  int reduction;
-} cross_entropy_options;
+typedef cvl_cross_entropy_options cross_entropy_options;
 
 #ifdef CVL_REAL
 #include "base/pool.h"
@@ -82,11 +79,7 @@ static void run_forward(void *context, int64_t first, int64_t last) {
 static int check_labels(const job *j, cvl_err *e) {
   for (int64_t r = 0; j->labels != NULL && r < j->rows; r++) {
     int64_t label = cvl_position(j->labels, r);
-    if (label < 0 || label >= j->C)
-      return cvl_fail(
-          e, CVL_EARG, 2,
-          "label %lld of sample %lld is out of range: labels start at 1 and there are %lld classes",
-          (long long)(label < 0 ? label : label + 1), (long long)r + 1, (long long)j->C);
+    if (label < 0 || label >= j->C) return cvl_fail_label(e, label, r, j->C);
   }
   return 0;
 }

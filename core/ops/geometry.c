@@ -1,7 +1,8 @@
-/* From an op's shapes and options to its window: what shape rules and kernels, the CPU's and the plugin's, both need. */
+/* From an op's shapes and options to its sizes: what shape rules and kernels, the CPU's and the plugin's, both need. */
 #include <inttypes.h>
 
 #include "ops/conv.h"
+#include "ops/matmul.h"
 #include "ops/pool.h"
 
 int cvl_conv_window(cvl_window *g, const cvl_shape *x, const cvl_shape *w,
@@ -47,4 +48,24 @@ int cvl_pool_window(cvl_window *w, const cvl_shape *x, int axes, const cvl_pool_
       w->filter[0] * w->filter[1] * w->filter[2] > INT32_MAX)
     return cvl_fail(e, CVL_EARG, 0, "pool_size is too large"); /* places are 32-bit numbers */
   return cvl_window_pool(w, &o->padding, o->ceil_mode, e);
+}
+
+int cvl_matmul_sizes_of(const cvl_shape *a, const cvl_shape *b, cvl_matmul_sizes *z, cvl_err *e) {
+  char ta[CVL_SHAPE_TEXT], tb[CVL_SHAPE_TEXT];
+  cvl_shape la = *a, lb = *b;
+  int64_t inner;
+  if (a->ndim < 1 || b->ndim < 1)
+    return cvl_fail(e, CVL_ESHAPE, a->ndim < 1 ? 1 : 2,
+                    "at least 1 axis expected, got a tensor {}");
+  z->M = a->ndim > 1 ? a->dim[a->ndim - 2] : 1;
+  z->K = a->dim[a->ndim - 1];
+  z->N = b->ndim > 1 ? b->dim[b->ndim - 1] : 1;
+  inner = b->dim[b->ndim > 1 ? b->ndim - 2 : 0];
+  if (inner != z->K)
+    return cvl_fail(e, CVL_ESHAPE, 2, "%lld expected on %s axis of b to fit a %s, got b %s",
+                    (long long)z->K, b->ndim > 1 ? "the last but one" : "the",
+                    cvl_shape_text(a, ta), cvl_shape_text(b, tb));
+  la.ndim = a->ndim > 2 ? a->ndim - 2 : 0;
+  lb.ndim = b->ndim > 2 ? b->ndim - 2 : 0;
+  return cvl_shape_broadcast(&la, &lb, &z->batch, e);
 }

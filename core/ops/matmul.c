@@ -6,36 +6,10 @@
 ** Any strides. float32: kernels/gemm.h; float64: OpenBLAS; integers: plain loops.
 */
 /* CVL_EVERY_DTYPE */
-#include "ops/op.h"
+#include "ops/matmul.h"
 
 #if defined CVL_REAL || defined CVL_DESCRIBE
-#include <string.h>
-
-/* The sizes of one product, and the broadcast leading axes. */
-typedef struct {
-  int64_t M, N, K;
-  cvl_shape batch;
-} sizes;
-
-static int sizes_of(const cvl_shape *a, const cvl_shape *b, sizes *z, cvl_err *e) {
-  char ta[CVL_SHAPE_TEXT], tb[CVL_SHAPE_TEXT];
-  cvl_shape la = *a, lb = *b;
-  int64_t inner;
-  if (a->ndim < 1 || b->ndim < 1)
-    return cvl_fail(e, CVL_ESHAPE, a->ndim < 1 ? 1 : 2,
-                    "at least 1 axis expected, got a tensor {}");
-  z->M = a->ndim > 1 ? a->dim[a->ndim - 2] : 1;
-  z->K = a->dim[a->ndim - 1];
-  z->N = b->ndim > 1 ? b->dim[b->ndim - 1] : 1;
-  inner = b->dim[b->ndim > 1 ? b->ndim - 2 : 0];
-  if (inner != z->K)
-    return cvl_fail(e, CVL_ESHAPE, 2, "%lld expected on %s axis of b to fit a %s, got b %s",
-                    (long long)z->K, b->ndim > 1 ? "the last but one" : "the",
-                    cvl_shape_text(a, ta), cvl_shape_text(b, tb));
-  la.ndim = a->ndim > 2 ? a->ndim - 2 : 0;
-  lb.ndim = b->ndim > 2 ? b->ndim - 2 : 0;
-  return cvl_shape_broadcast(&la, &lb, &z->batch, e);
-}
+typedef cvl_matmul_sizes sizes;
 #endif
 
 #ifdef CVL_REAL
@@ -131,7 +105,7 @@ static int matmul(cvl_args *args, cvl_tensor *y, cvl_err *e) {
   int na = a->shape.ndim, nb = b->shape.ndim;
   job j = {.y = cvl_data(y), .e = e, .bf16 = args->precision == CVL_PRECISION_BF16_FULL};
   int64_t batches;
-  if (sizes_of(&a->shape, &b->shape, &j.z, e) != 0) return -1;
+  if (cvl_matmul_sizes_of(&a->shape, &b->shape, &j.z, e) != 0) return -1;
   j.a = operand_of(a, na > 1 ? a->stride[na - 2] : j.z.K, a->stride[na - 1], &j.z.batch);
   j.b = operand_of(b, b->stride[nb > 1 ? nb - 2 : 0], nb > 1 ? b->stride[nb - 1] : 1, &j.z.batch);
   if (cvl_count(y) == 0) return 0;
@@ -156,7 +130,7 @@ static int shape(const cvl_args *args, cvl_meta *y, cvl_err *e) {
   sizes z;
   if (y->dtype == CVL_BOOL)
     return cvl_fail(e, CVL_EDTYPE, 1, "numbers expected, got bool: cast them");
-  if (sizes_of(&a->shape, &b->shape, &z, e) != 0) return -1;
+  if (cvl_matmul_sizes_of(&a->shape, &b->shape, &z, e) != 0) return -1;
   y->shape = z.batch;
   if (y->shape.ndim + 2 > CVL_MAX_DIM)
     return cvl_fail(e, CVL_ESHAPE, 0, "at most %d axes are possible, got %d", CVL_MAX_DIM,
@@ -186,7 +160,7 @@ static cvl_tensor *vjp(cvl_scope *s, const cvl_args *args, cvl_tensor *y, cvl_te
       i == 1 && b->shape.ndim <= 2; /* then the sum over the leading axes is part of the product */
   sizes z;
   (void)y;
-  if (sizes_of(&a->shape, &b->shape, &z, s->e) != 0) return NULL;
+  if (cvl_matmul_sizes_of(&a->shape, &b->shape, &z, s->e) != 0) return NULL;
   if (a->shape.ndim > 2) la = a->shape, la.ndim -= 2;
   if (b->shape.ndim > 2) lb = b->shape, lb.ndim -= 2;
   gy = as_matrix(s, gy, &z.batch, z.M, z.N, flat);

@@ -3,11 +3,11 @@
 ** log_softmax(x, axis = -1)    y = x - ln(sum of e^x)
 ** Both subtract the maximum first, so that nothing overflows.
 */
+#include "ops/softmax.h"
+
 #include "ops/elementwise.h"
 
-typedef struct {
-  int64_t axis;
-} softmax_options;
+typedef cvl_softmax_options softmax_options;
 
 #ifdef CVL_REAL
 #include "base/pool.h"

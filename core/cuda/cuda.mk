@@ -24,7 +24,8 @@ CUDA_OP_C  := $(shell grep -lw CVL_EVERY_DEVICE /dev/null $(OP_C))
 CUDA_TYPED := $(if $(CUDA_CU),$(shell grep -lw CVL_KERNELS $(CUDA_CU) /dev/null)) $(CUDA_OP_C)
 CUDA_ANY   := $(shell grep -lw CVL_EVERY_DTYPE /dev/null $(CUDA_TYPED))
 # The core's code without state: the same objects as the program's (device.h says why).
-CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor tensor/loop ops/reduce_axes ops/position
+CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor tensor/loop \
+              ops/reduce_axes ops/position ops/window ops/geometry
 
 CUDA_NAMES := $(CUDA_C:core/%.c=%) \
               $(patsubst core/%.cu,%,$(filter-out $(CUDA_TYPED),$(CUDA_CU))) \

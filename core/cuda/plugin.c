@@ -46,6 +46,7 @@ static bool is_set(const char *name, const char *value) {
 static int start(cvl_cuda *d, int index, cvl_err *e) {
   d->index = index;
   d->checked = is_set("CONVLUA_SYNC", "1");
+  d->tf32 = is_set("CONVLUA_TF32", "1");
   d->base = (cvl_device){.uncached = is_set("CONVLUA_CUDA_ALLOC", "direct"),
                          .alloc = cvl_cuda_alloc,
                          .free = cvl_cuda_free,

@@ -26,7 +26,10 @@ typedef struct cvl_cuda {
   int major, minor;    /* compute capability */
   int multiprocessors;
   bool checked; /* CONVLUA_SYNC=1: wait after every launch, so that a fault names its op */
+  bool tf32;    /* products of float32 may be made from 10 bits of mantissa, on tensor cores */
   cvl_cuda_staging staging;
+  struct cvl_cuda_blas *blas; /* blas.c; made at first use, as is the next */
+  struct cvl_cuda_dnn *dnn;   /* dnn.c */
 } cvl_cuda;
 
 static inline cvl_cuda *cvl_cuda_of(cvl_device *d) { return (cvl_cuda *)d; }

@@ -18,7 +18,8 @@ void cvl_cuda_free(cvl_device *base, void *p, size_t bytes) {
   cvl_cuda *d = cvl_cuda_of(base);
   (void)bytes;
   if (cvl_cuda_use(d, NULL) != 0) return;
-  cudaStreamSynchronize(d->stream); /* work that uses the block may still be waiting */
+  /* Work that uses the block may still be waiting. What fails here must not be taken for a later launch's error. */
+  if (cudaStreamSynchronize(d->stream) != cudaSuccess) cudaGetLastError();
   if (cudaFree(p) != cudaSuccess) cudaGetLastError();
 }
 

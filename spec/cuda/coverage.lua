@@ -1,8 +1,8 @@
 -- usage: convlua spec/cuda/coverage.lua BUILD
 --
 -- What suite.sh has run of the plugin: lines of kernels, from the simulator's counts, and lines of its C,
--- by gcov. Lists what was never run. Prints "N passed, N failed" of its two demands: every line of every
--- kernel, 90 % of the lines of C.
+-- by gcov. Lists what was never run. Prints "N passed, N failed" of its two demands: 90 % of the lines of
+-- kernels, and 90 % of those of C.
 
 local build = arg[1]
 
@@ -40,7 +40,7 @@ local function host()
         local name = source:match "^Source:(.*%.c)$"
         current = name and (files[name] or {})
         if name then files[name] = current end
-      elseif current and line ~= "0" and count ~= "-" then
+      elseif count and current and line ~= "0" and count ~= "-" then
         current[tonumber(line)] = tonumber((count:match "^%d+")) or 0 -- "#####" did not run
       end
     end
@@ -68,7 +68,7 @@ end
 
 local passed = 0
 local all, ran = report("kernels", kernels())
-if all > 0 and ran == all then passed = passed + 1 end
+if all > 0 and ran >= 0.9 * all then passed = passed + 1 end
 all, ran = report("the plugin's C", host())
 if all > 0 and ran >= 0.9 * all then passed = passed + 1 end
 print(("%d passed, %d failed"):format(passed, 2 - passed))

@@ -1,8 +1,8 @@
 /*
 ** The loops of pool.c. A row of the last spatial axis, {W, C}, is made at once. A pixel's channels are taken SPAN at a
 ** time, however few there are: what is written beyond them is written again by the next pixel. So that nothing is read
-** or written beyond a tensor, rows are made in a room with SPAN elements to spare, and the last row of what is read is
-** copied there, unless SPAN divides the channels.
+** or written beyond a tensor, rows are made in a room with SPAN elements to spare, and the last row of what is read (the
+** last ones, where they are shorter than SPAN) is copied there, unless SPAN divides the channels.
 */
 #ifndef CVL_OPS_POOL_ROWS_H
 #define CVL_OPS_POOL_ROWS_H
@@ -107,8 +107,12 @@ static bool needs_room(const job *j) { return j->C % SPAN != 0; }
 static const void *readable(const job *j, const void *from, size_t size, int64_t row, int64_t rows,
                             int64_t n, void *room) {
   const char *at = (const char *)from + (size_t)(row * n) * size;
-  return needs_room(j) && row == rows - 1 ? memcpy(room, at, (size_t)n * size) : at;
+  bool at_end = (rows - 1 - row) * n < SPAN;
+  return needs_room(j) && at_end ? memcpy(room, at, (size_t)n * size) : at;
 }
+
+/* Rows of n elements that may have to be copied for one that is made. */
+static int64_t copies(const job *j, int64_t n) { return n < SPAN ? j->most : 1; }
 
 /* The rows of x under a row of y. */
 static int rows_under(const job *j, const int64_t at[3], source *s, real *room) {
@@ -121,6 +125,7 @@ static int rows_under(const job *j, const int64_t at[3], source *s, real *room) 
       int64_t row = (at[0] * w->in[0] + start[0] + f0) * w->in[1] + start[1] + f1;
       s[n].v = readable(j, j->from, sizeof *room, row, rows, j->in_row, room);
       s[n++].number = (int32_t)((f0 * w->filter[1] + f1) * w->filter[2]);
+      if (copies(j, j->in_row) > 1) room += j->in_row + SPAN;
     }
   return n;
 }
@@ -142,6 +147,7 @@ static int rows_over(const job *j, const int64_t at[3], source *s, real *room) {
       if (j->place != NULL)
         s[n].place = readable(j, j->place, sizeof *j->place, row, rows, j->out_row,
                               room + j->out_row + SPAN);
+      if (copies(j, j->out_row) > 1) room += 2 * (j->out_row + SPAN);
     }
   return n;
 }
@@ -293,11 +299,11 @@ static void avg_row(const job *j, int64_t row, source *s, real *room, int64_t *s
 /* gy of all rows that cover this one, divided, is added up first. */
 static void avg_grad_row(const job *j, int64_t row, source *s, real *room, int64_t *scaled) {
   int64_t at[3], C = j->C;
-  real *scale = room, *restrict sum = scale + j->out_row, *copy = sum + j->out_row + SPAN,
-       *to = j->to + row * j->in_row, *gx = made_in(j, to, copy + j->out_row + SPAN);
+  real *scale = room, *restrict sum = scale + j->out_row, *made = sum + j->out_row + SPAN,
+       *to = j->to + row * j->in_row, *gx = made_in(j, to, made);
   int rows;
   locate(row, j->w.in, at);
-  rows = rows_over(j, at, s, copy);
+  rows = rows_over(j, at, s, made + j->in_row + SPAN);
   memset(sum, 0, (size_t)j->out_row * sizeof *sum);
   for (int r = 0; r < rows; r++) {
     set_scale(j, s[r].count, scale, scaled);
@@ -335,7 +341,9 @@ static int prepare(job *j, bool back, cvl_err *e) {
   j->grain = GRAIN / (work + 1) + 1;
   j->rows = j->N * (back ? w->in[0] * w->in[1] : w->out[0] * w->out[1]);
   j->most = w->filter[0] * w->filter[1];
-  j->room_size = j->in_row + 3 * (j->out_row + SPAN) + SPAN;
+  j->room_size = j->in_row + 2 * j->out_row + 2 * SPAN +
+                 (back ? copies(j, j->out_row) * 2 * (j->out_row + SPAN)
+                       : copies(j, j->in_row) * (j->in_row + SPAN));
   j->first = cvl_alloc_array((size_t)(n * 2 + cvl_threads()), sizeof *j->first);
   j->sources = cvl_alloc_array((size_t)(cvl_threads() * j->most), sizeof *j->sources);
   if (j->first == NULL || j->sources == NULL)

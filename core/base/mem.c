@@ -59,9 +59,13 @@ static void empty(void *unused) {
 
 static void make_key(void) { pthread_key_create(&at_exit, empty); }
 
+/* The list of blocks for so many bytes, which have room for STEP times its number. A block without bytes has room too:
+** leak checkers do not see a pointer to the end of a block. */
+static size_t list_of(size_t bytes) { return bytes > 0 ? (bytes + STEP - 1) / STEP : 1; }
+
 /* A block for `bytes` and its header, zeroed behind that. */
 static header *take(size_t bytes) {
-  size_t list = (bytes + STEP - 1) / STEP;
+  size_t list = list_of(bytes);
   header *h;
   if (bytes > SMALL) return calloc(1, sizeof *h + bytes);
   if ((h = idle[list].first) != NULL) {
@@ -75,7 +79,7 @@ static header *take(size_t bytes) {
 }
 
 static void give(header *h) {
-  size_t list = (h->bytes + STEP - 1) / STEP;
+  size_t list = list_of(h->bytes);
   if (h->bytes > SMALL || idle[list].count >= KEPT) {
     free(h);
     return;
@@ -117,8 +121,7 @@ void *cvl_resize(void *p, size_t bytes) {
   size_t old = h != NULL ? h->bytes : 0;
   if (p == NULL) return cvl_alloc(bytes);
   if (bytes > PTRDIFF_MAX - sizeof(header) || !cvl_mem_permit((int64_t)bytes)) return NULL;
-  if ((h = realloc(h, sizeof(header) +
-                          (bytes <= SMALL ? (bytes + STEP - 1) / STEP * STEP : bytes))) == NULL)
+  if ((h = realloc(h, sizeof(header) + (bytes <= SMALL ? list_of(bytes) * STEP : bytes))) == NULL)
     return NULL;
   h->bytes = bytes;
   cvl_mem_count((int64_t)bytes - (int64_t)old, 0);

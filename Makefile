@@ -172,6 +172,7 @@ docs: all
 test:
 	@sh scripts/setup.sh build test
 	@$(MAKE) -s -j$(JOBS) all
+	@echo 'not tested here: the CUDA plugin, which make cuda-test runs on a simulated GPU'
 	@JOBS=$(JOBS) sh spec/support/suite.sh $(CONVLUA) $(SPEC)
 
 lint:
@@ -239,6 +240,7 @@ help:
 	@echo 'make test       set up, build, run every spec; SPEC=spec/foo_spec.lua for one'
 	@echo 'make sanitize   the specs under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'
+	@echo 'make cuda-test  the CUDA plugin on simulated GPUs, where nvcc is found'
 	@echo 'make lint       formatting, luacheck, architecture; make format repairs the first'
 	@echo 'make bench      speed of every op and of a ResNet18 step'
 	@echo 'make docs       the reference, from the descriptors'

@@ -211,6 +211,8 @@ install: all $(BUILD)/convlua.pc
 	install -m 755 -s $(CONVLUA) $(DESTDIR)$(BINDIR)/convlua
 	install -m 644 -s $(BUILD)/convlua.so $(DESTDIR)$(LIBDIR)/convlua.so
 	install -m 644 $(wildcard scripts/*.lua scripts/*.py) $(DESTDIR)$(DATADIR)/scripts
+	install -d $(DESTDIR)$(DATADIR)/scripts/bench
+	install -m 644 $(wildcard scripts/bench/*.lua) $(DESTDIR)$(DATADIR)/scripts/bench
 	install -m 644 $(BUILD)/libconvlua.a $(DESTDIR)$(DEVDIR)/libconvlua.a
 	install -m 644 $(BUILD)/convlua.pc $(DESTDIR)$(DEVDIR)/pkgconfig/convlua.pc
 	for d in $(HEADERS); do install -m 644 core/$$d/*.h $(DESTDIR)$(INCDIR)/$$d || exit 1; done
@@ -242,7 +244,7 @@ help:
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'
 	@echo 'make cuda-test  the CUDA plugin on simulated GPUs, where nvcc is found'
 	@echo 'make lint       formatting, luacheck, architecture; make format repairs the first'
-	@echo 'make bench      speed of every op and of a ResNet18 step'
+	@echo 'make bench      the machine's limits, kernels, training steps, inference, overhead'
 	@echo 'make docs       the reference, from the descriptors'
 	@echo 'make install    PREFIX=/usr/local DESTDIR=; make uninstall; make clean'
 

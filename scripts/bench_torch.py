@@ -1,7 +1,9 @@
-"""The same steps in PyTorch, for scripts/bench.lua --vs-torch: prints one JSON object of seconds.
+"""The same measurements in PyTorch, for scripts/bench.lua --vs-torch: prints one JSON object, of the
+seconds that each of the part's steps takes.
 
-usage: bench_torch.py PART STEM BATCH THREADS LAYOUT SECONDS
-PART: resnet18 or lenet; LAYOUT: default or channels_last
+usage: bench_torch.py PART WHAT BATCH THREADS LAYOUT SECONDS
+PART and WHAT: gemm SIZE | conv MAP,CHANNELS,FILTERS,FILTER,STRIDE | step or inference NAME | overhead -
+LAYOUT: default or channels_last
 """
 import json
 import statistics
@@ -52,34 +54,100 @@ def lenet():
         nn.Linear(84, 10))
 
 
-def main():
-    part, stem, batch, threads, layout, seconds = sys.argv[1:7]
-    torch.set_num_threads(int(threads))
-    torch.manual_seed(1)
-    model = lenet() if part == "lenet" else resnet18(stem)
-    x = torch.randn(int(batch), 3, 32, 32)
-    y = torch.randint(0, 10, (int(batch),))
-    if layout == "channels_last":
-        model = model.to(memory_format=torch.channels_last)
-        x = x.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+def mlp():
+    return nn.Sequential(
+        nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
 
-    def step():
+
+def network(name, batch, memory_format):
+    """A model and its input."""
+    if name == "mlp":
+        return mlp(), torch.randn(batch, 784)
+    model = lenet() if name == "lenet" else resnet18(name.split("-")[1])
+    x = torch.randn(batch, 3, 32, 32)
+    return model.to(memory_format=memory_format), x.to(memory_format=memory_format)
+
+
+def step(name, batch, memory_format):
+    model, x = network(name, batch, memory_format)
+    y = torch.randint(0, 10, (batch,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def run():
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    step()
-    step()
+    return {"step": run}
+
+
+def inference(name, batch, memory_format):
+    model, x = network(name, batch, memory_format)
+    model.eval()
+
+    def run():
+        with torch.inference_mode():
+            return model(x)
+
+    return {"inference": run}
+
+
+def conv(what, batch, memory_format):
+    size, channels, filters, extent, stride = map(int, what.split(","))
+    padding = (extent - 1) // 2
+    x = torch.randn(batch, channels, size, size).to(memory_format=memory_format)
+    w = torch.randn(filters, channels, extent, extent).to(memory_format=memory_format)
+    gy = torch.randn_like(F.conv2d(x, w, None, stride, padding)).to(memory_format=memory_format)
+
+    def backward(*wanted):
+        return lambda: torch.ops.aten.convolution_backward(
+            gy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [*wanted, False])
+
+    return {"forward": lambda: F.conv2d(x, w, None, stride, padding),
+            "data": backward(True, False), "filter": backward(False, True)}
+
+
+def gemm(size):
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    return {"gemm": lambda: a @ b}
+
+
+def overhead():
+    a, b = torch.randn(16, requires_grad=True), torch.randn(16)
+
+    def add(count=1000):
+        for _ in range(count):
+            a + b
+
+    return {"overhead": add}
+
+
+def measure(run, seconds):
+    run()
+    run()
     times, start = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < float(seconds):
+    while len(times) < 3 or time.perf_counter() - start < seconds:
         begin = time.perf_counter()
-        step()
+        run()
         times.append(time.perf_counter() - begin)
-    print(json.dumps({"min": min(times), "median": statistics.median(times), "max": max(times),
-                      "count": len(times), "version": torch.__version__}))
+    return {"min": min(times), "median": statistics.median(times), "max": max(times), "count": len(times)}
+
+
+def main():
+    part, what, batch, threads, layout, seconds = sys.argv[1:7]
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(1)
+    memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    if part == "gemm":
+        runs = gemm(int(what))
+    elif part == "overhead":
+        runs = overhead()
+    else:
+        runs = {"conv": conv, "step": step, "inference": inference}[part](what, int(batch), memory_format)
+    found = {name: measure(run, float(seconds) / len(runs)) for name, run in runs.items()}
+    print(json.dumps({**found, "version": torch.__version__}))
 
 
 main()

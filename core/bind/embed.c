@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "bind/bench.h"
 #include "bind/data.h"
 #include "bind/env.h"
 #include "bind/io.h"
@@ -70,13 +71,11 @@ static int search(lua_State *L) {
 }
 
 /* What the core has beside what open.c knows of. */
-static const luaL_Reg parts[] = {{"convlua.core.signal", cvl_open_signal},
-                                 {"convlua.core.env", cvl_open_env},
-                                 {"convlua.core.memory", cvl_open_memory},
-                                 {"convlua.core.io", cvl_open_io},
-                                 {"convlua.core.data", cvl_open_data},
-                                 {"convlua.core.system", cvl_open_system},
-                                 {NULL, NULL}};
+static const luaL_Reg parts[] = {
+    {"convlua.core.signal", cvl_open_signal}, {"convlua.core.env", cvl_open_env},
+    {"convlua.core.memory", cvl_open_memory}, {"convlua.core.io", cvl_open_io},
+    {"convlua.core.data", cvl_open_data},     {"convlua.core.system", cvl_open_system},
+    {"convlua.core.bench", cvl_open_bench},   {NULL, NULL}};
 
 static int open_core(lua_State *L) {
   lua_settop(L, 2);

@@ -12,6 +12,7 @@
 #include "bind/embed.h"
 #include "device/device.h"
 #include "kernels/blas.h"
+#include "kernels/conv.h"
 #include "kernels/isa.h"
 
 static const char *setting(const char *name) {
@@ -34,13 +35,10 @@ static int apply_threads(const char *value, cvl_err *e) {
 int cvl_env_apply(cvl_err *e) {
   const char *threads = setting("CONVLUA_THREADS");
   const char *isa = setting("CONVLUA_ISA");
-  const char *conv = setting("CONVLUA_CONV"); /* read by kernels/conv.c, problem by problem */
+  const char *conv = setting("CONVLUA_CONV");
   if (threads != NULL && apply_threads(threads, e) != 0) return -1;
   if (isa != NULL && cvl_isa_force(isa, e) != 0) return cvl_err_prefix(e, "CONVLUA_ISA");
-  if (conv != NULL && strcmp(conv, "direct") != 0 && strcmp(conv, "winograd") != 0 &&
-      strcmp(conv, "gemm") != 0)
-    return cvl_fail(e, CVL_EARG, 0, "CONVLUA_CONV must be 'direct', 'winograd' or 'gemm', got '%s'",
-                    conv);
+  if (conv != NULL && cvl_conv_force(conv, e) != 0) return cvl_err_prefix(e, "CONVLUA_CONV");
   return 0;
 }
 

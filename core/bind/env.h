@@ -10,7 +10,7 @@
 
 #define CVL_VERSION "0.1.0"
 
-/* Checks CONVLUA_THREADS, CONVLUA_ISA and CONVLUA_CONV and applies the first two; CVL_EARG names
+/* Checks CONVLUA_THREADS, CONVLUA_ISA and CONVLUA_CONV and applies them; CVL_EARG names
 ** what was wanted. An empty value counts as none. Before any kernel runs. */
 int cvl_env_apply(cvl_err *e);
 

@@ -1,5 +1,6 @@
 #include "kernels/conv.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,33 @@
 #include "kernels/winograd.h"
 
 typedef enum { FORWARD, DATA, FILTER } pass;
-typedef enum { DEPTHWISE, WINOGRAD, DIRECT, GEMM } algorithm;
+typedef enum { DEPTHWISE, WINOGRAD, DIRECT, GEMM, ANY, UNKNOWN } algorithm;
+
+static atomic_int forced = UNKNOWN; /* not asked yet */
+
+int cvl_conv_force(const char *name, cvl_err *e) {
+  static const struct {
+    const char *name;
+    algorithm a;
+  } names[] = {{"", ANY}, {"direct", DIRECT}, {"winograd", WINOGRAD}, {"gemm", GEMM}};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (strcmp(name, names[i].name) == 0) {
+      atomic_store(&forced, (int)names[i].a);
+      return 0;
+    }
+  return cvl_fail(e, CVL_EARG, 0,
+                  "unknown convolution algorithm '%s' (expected direct, winograd or gemm)", name);
+}
+
+/* A wrong CONVLUA_CONV is reported by main, which forces it first; elsewhere it counts as none. */
+static algorithm forced_algorithm(void) {
+  const char *name;
+  if (atomic_load_explicit(&forced, memory_order_relaxed) == UNKNOWN) {
+    name = getenv("CONVLUA_CONV");
+    if (name == NULL || cvl_conv_force(name, NULL) != 0) cvl_conv_force("", NULL);
+  }
+  return (algorithm)atomic_load_explicit(&forced, memory_order_relaxed);
+}
 
 /* The share of taps that hit the map; the others meet padding. */
 static double hits_of(const cvl_conv *p) {
@@ -49,17 +76,12 @@ static bool is_direct_faster(const cvl_conv *p, pass way) {
          4 * p->N >= 3 * round_up(p->N, cvl_hwcn_lanes()) && hits_of(p) >= 0.5;
 }
 
-/* CONVLUA_CONV=direct, winograd or gemm takes that one wherever it is possible, and gemm elsewhere: for tests and
-** measurements. */
 static algorithm choose(const cvl_conv *p, pass way) {
-  const char *forced = getenv("CONVLUA_CONV");
+  algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
-  if (forced != NULL && *forced != '\0') {
-    direct = direct && strcmp(forced, "direct") == 0;
-    winograd = winograd && strcmp(forced, "winograd") == 0;
-    return direct ? DIRECT : winograd ? WINOGRAD : GEMM;
-  }
+  if (wanted != ANY)
+    return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ? wanted : GEMM;
   if (winograd && is_less_with_winograd(p)) return WINOGRAD;
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }

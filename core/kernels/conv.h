@@ -20,6 +20,10 @@ typedef struct cvl_conv {
   bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
+/* Takes the algorithm named - direct, winograd or gemm - wherever it is possible, and gemm elsewhere: for tests and
+** measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
+int cvl_conv_force(const char *name, cvl_err *e);
+
 /* All tensors dense. The result is written, not added to. `bias` {K} or NULL. CVL_ENOMEM when scratch cannot be had.
 ** Bits do not depend on the number of threads. */
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,

@@ -1,0 +1,97 @@
+--- The parts of bench.lua that measure kernels: what the machine can do, matrix products, convolutions.
+
+local convlua = require "convlua"
+local core = require "convlua.core"
+local machine = require "convlua.core.bench"
+local clock = core.system.clock
+
+-- {map, channels in, channels out, filter, stride}: of both stems, and of LeNet.
+local shapes = {
+  { 32, 3, 64, 7, 2 }, { 8, 64, 64, 3, 1 }, { 8, 64, 128, 3, 2 }, { 4, 128, 128, 3, 1 },
+  { 4, 128, 256, 3, 2 }, { 2, 256, 256, 3, 1 }, { 1, 512, 512, 3, 1 },
+  { 32, 3, 64, 3, 1 }, { 32, 64, 64, 3, 1 }, { 32, 64, 128, 3, 2 }, { 16, 128, 128, 3, 1 },
+  { 8, 256, 256, 3, 1 }, { 4, 512, 512, 3, 1 }, { 32, 64, 128, 1, 2 },
+  { 28, 3, 6, 5, 1 }, { 10, 6, 16, 5, 1 },
+}
+local passes = { "forward", "data", "filter" }
+
+return function(bench)
+  local o, measure, note, line = bench.options, bench.measure, bench.note, bench.line
+  local parts = {}
+
+  function parts.peak()
+    local operations = 0
+    local t = measure(function() operations = machine.multiply_add(1000000) end)
+    t.gflops = operations / t.min / 1e9
+    note("peak multiply-add", t)
+    line("multiply-add in registers", "%10.1f GFLOPS", t.gflops)
+    local bytes = 0
+    t = measure(function() bytes = machine.triad(1 << 24) end)
+    t.gb_per_s = bytes / t.min / 1e9
+    note("peak triad", t)
+    line("triad of 3 x 64 MiB", "%10.1f GB/s", t.gb_per_s)
+  end
+
+  function parts.gemm()
+    for _, n in ipairs { 256, 512, 1024 } do
+      for _, dtype in ipairs { "float32", "float64" } do
+        local a, b = convlua.randn({ n, n }, { dtype = dtype }), convlua.randn({ n, n }, { dtype = dtype })
+        local function product() a:matmul(b) end
+        local t = measure(product, o.seconds / 2)
+        local name = ("matmul %d^3 %s"):format(n, dtype)
+        t.gflops = 2 * n ^ 3 / t.median / 1e9
+        note(name, t)
+        line(name, "%8.2f ms  %7.1f GFLOPS", t.median * 1e3, t.gflops)
+        if dtype == "float32" then bench.compare(name, "gemm", n, 1, { gemm = product }) end
+      end
+    end
+  end
+
+  --- {forward, data, filter}: functions that give the seconds of one pass, and the products in it.
+  local function passes_of(size, c, k, filter, stride)
+    local x = convlua.randn { o.batch_size, size, size, c }
+    local w = convlua.randn { filter, filter, c, k }
+    local function conv()
+      return convlua.conv2d(x, w, nil, { strides = stride, padding = (filter - 1) // 2 })
+    end
+    local gy = convlua.randn(conv().shape)
+    local function pass(target)
+      return function()
+        x.requires_grad, w.requires_grad = target == x, target == w
+        local begin = clock()
+        local y = conv()
+        if target then
+          begin = clock()
+          core.autograd.grad(y, target, { gradient = gy })
+        end
+        return clock() - begin
+      end
+    end
+    return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ 2
+  end
+
+  --- Each pass by the algorithm that the planner chooses, and by each of the others.
+  function parts.conv()
+    for _, s in ipairs(shapes) do
+      local size, c, k, filter, stride = table.unpack(s)
+      local steps, products = passes_of(size, c, k, filter, stride)
+      local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
+      for _, algorithm in ipairs { "", "direct", "winograd", "gemm" } do
+        local text = {}
+        machine.conv_algorithm(algorithm)
+        for _, name in ipairs(passes) do
+          local t = measure(steps[name], o.seconds / 4)
+          t.gflops = 2 * products / t.median / 1e9
+          t.algorithm = algorithm ~= "" and algorithm or "planned"
+          note(("%s %s %s"):format(title, name, t.algorithm), t)
+          text[#text + 1] = ("%s %7.2f ms %5.0f"):format(name, t.median * 1e3, t.gflops)
+        end
+        line(algorithm == "" and title or "  " .. algorithm, "%s GFLOPS", table.concat(text, "  "))
+      end
+      machine.conv_algorithm ""
+      bench.compare(title, "conv", table.concat(s, ","), o.batch_size, steps)
+    end
+  end
+
+  return parts
+end

@@ -139,7 +139,7 @@ describe("scripts/bench.lua", function()
     local r = run { "scripts/bench.lua", "lenet", "--seconds", "0.01", "--batch-size", "8", "--json",
       folder .. "/bench.json" }
     assert.equal(0, r.status)
-    assert.matches("lenet step +%d+%.%d ms", r.out)
+    assert.matches("lenet step +%d+%.%d+ ms", r.out)
     local numbers = json.decode(read "bench.json")
     assert.equal("lenet step", numbers.measurements[1].name)
     assert.equal(2, run({ "scripts/bench.lua", "speed" }).status)

@@ -17,14 +17,14 @@ struct header {
 ** lists by size. Under the address sanitizer none: it shall see what is used after it was freed.
 */
 #ifdef __SANITIZE_ADDRESS__
-enum { STEP = 64, SMALL = 0, KEPT = 0 };
+enum { STEP = 64, SMALL = 0, KEPT = 0, LISTS = 2 };
 #else
-enum { STEP = 64, SMALL = 1024, KEPT = 256 };
+enum { STEP = 64, SMALL = 1024, KEPT = 256, LISTS = SMALL / STEP + 1 };
 #endif
 static _Thread_local struct {
   header *first;
   int count;
-} idle[SMALL / STEP + 1];
+} idle[LISTS];
 static _Thread_local bool emptied_at_exit;
 static pthread_key_t at_exit;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -49,7 +49,7 @@ void cvl_mem_count(int64_t d_live, int64_t d_cached) {
 
 static void empty(void *unused) {
   (void)unused;
-  for (int i = 0; i <= SMALL / STEP; i++)
+  for (int i = 0; i < LISTS; i++)
     while (idle[i].first != NULL) {
       header *h = idle[i].first;
       idle[i].first = h->next;

@@ -210,6 +210,8 @@ install: all $(BUILD)/convlua.pc
 	  $(DESTDIR)$(DEVDIR)/pkgconfig $(HEADERS:%=$(DESTDIR)$(INCDIR)/%)
 	install -m 755 -s $(CONVLUA) $(DESTDIR)$(BINDIR)/convlua
 	install -m 644 -s $(BUILD)/convlua.so $(DESTDIR)$(LIBDIR)/convlua.so
+	[ ! -f $(BUILD)/convlua_cuda.so ] || \
+	  install -m 644 -s $(BUILD)/convlua_cuda.so $(DESTDIR)$(LIBDIR)/convlua_cuda.so
 	install -m 644 $(wildcard scripts/*.lua scripts/*.py) $(DESTDIR)$(DATADIR)/scripts
 	install -d $(DESTDIR)$(DATADIR)/scripts/bench
 	install -m 644 $(wildcard scripts/bench/*.lua) $(DESTDIR)$(DATADIR)/scripts/bench
@@ -218,7 +220,7 @@ install: all $(BUILD)/convlua.pc
 	for d in $(HEADERS); do install -m 644 core/$$d/*.h $(DESTDIR)$(INCDIR)/$$d || exit 1; done
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/convlua $(DESTDIR)$(LIBDIR)/convlua.so
+	rm -f $(DESTDIR)$(BINDIR)/convlua $(DESTDIR)$(LIBDIR)/convlua.so $(DESTDIR)$(LIBDIR)/convlua_cuda.so
 	rm -f $(DESTDIR)$(DEVDIR)/libconvlua.a $(DESTDIR)$(DEVDIR)/pkgconfig/convlua.pc
 	rm -rf $(DESTDIR)$(DATADIR) $(DESTDIR)$(INCDIR)
 

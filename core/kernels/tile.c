@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/isa.h"
+#include "kernels/transpose.h"
 
 const cvl_tile *cvl_tile_used(int64_t columns) {
   const cvl_tile *tile = cvl_tile_baseline;
@@ -71,30 +72,13 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   }
 }
 
-typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t four_places __attribute__((vector_size(16)));
-
-/* to[k * nr + j] = from[k + j * column] for four j and four k. */
-static void transpose_4x4(const float *from, int64_t column, float *to, int64_t nr) {
-  four a = *(const four *)from, b = *(const four *)(from + column);
-  four c = *(const four *)(from + 2 * column), d = *(const four *)(from + 3 * column);
-  const four_places low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, first = {0, 1, 4, 5},
-                    second = {2, 3, 6, 7};
-  four ab0 = __builtin_shuffle(a, b, low), ab1 = __builtin_shuffle(a, b, high);
-  four cd0 = __builtin_shuffle(c, d, low), cd1 = __builtin_shuffle(c, d, high);
-  *(four *)to = __builtin_shuffle(ab0, cd0, first);
-  *(four *)(to + nr) = __builtin_shuffle(ab0, cd0, second);
-  *(four *)(to + 2 * nr) = __builtin_shuffle(ab1, cd1, first);
-  *(four *)(to + 3 * nr) = __builtin_shuffle(ab1, cd1, second);
-}
-
 /* Panel of n columns whose elements lie `row` apart: by fours when row is 1 (the transpose of a dense matrix). */
 static void pack_strided(const float *from, int64_t row, int64_t column, int64_t K, int64_t n,
                          int64_t nr, float *to) {
   int64_t whole = row == 1 ? K / 4 * 4 : 0, j = 0;
   for (; j + 4 <= n; j += 4) {
     for (int64_t k = 0; k < whole; k += 4)
-      transpose_4x4(from + k + j * column, column, to + k * nr + j, nr);
+      cvl_transpose_4x4(from + k + j * column, column, to + k * nr + j, nr);
     for (int64_t k = whole; k < K; k++)
       for (int64_t i = j; i < j + 4; i++) to[k * nr + i] = from[k * row + i * column];
   }

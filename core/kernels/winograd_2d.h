@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "kernels/tile.h"
+#include "kernels/transpose.h"
 #include "kernels/vector.h"
 #include "kernels/winograd.h"
 
@@ -100,8 +101,22 @@ INLINE void output_2d(transform *f, const int places, const int size, const floa
   if (past) stream_end();
 }
 
-/* The filter's {3, 3} taps to {6, 6} planes, with `second` for the second of two rows that share words. Where its columns are far apart its rows are near: a square at a time is
-** copied out first, so that every line of the cache that is fetched is used whole. */
+/* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
+INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t rows, int64_t columns,
+                        int t, float square[LANES][9][LANES]) {
+  if (row == 1 && rows == LANES && columns >= LANES) {
+    for (int64_t b = 0; b < LANES; b += 4)
+      for (int64_t a = 0; a < LANES; a += 4)
+        cvl_transpose_4x4(w + a + b * column, column, &square[a][t][b], 9 * LANES);
+    return;
+  }
+  for (int64_t b = 0; b < LANES; b++)
+    for (int64_t a = 0; a < rows; a++) square[a][t][b] = b < columns ? w[a * row + b * column] : 0;
+}
+
+/* The filter's {3, 3} taps to {6, 6} planes, with `second` for the second of two rows that share words. Where its columns
+** are far apart its rows are near: a square at a time is copied out first, so that every line of the cache that is fetched
+** is used whole. */
 INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int64_t tap,
                       int64_t row, int64_t column, bool backwards, int64_t rows, int64_t columns,
                       int nr, float *u, int64_t plane) {
@@ -111,12 +126,9 @@ INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int
     for (int64_t i = 0; i < rows; i += LANES) {
       int64_t some = rows - i < LANES ? rows - i : LANES;
       bool in_place = column == 1 && j + LANES <= columns;
-      for (int t = 0; t < 9 && !in_place; t++) {
-        const float *from = w + (backwards ? 8 - t : t) * tap + i * row + j * column;
-        for (int64_t b = 0; b < LANES; b++)
-          for (int64_t a = 0; a < some; a++)
-            square[a][t][b] = j + b < columns ? from[a * row + b * column] : 0;
-      }
+      for (int t = 0; t < 9 && !in_place; t++)
+        copy_square(w + (backwards ? 8 - t : t) * tap + i * row + j * column, row, column, some,
+                    columns - j, t, square);
       for (int64_t a = 0; a < some; a++) {
         for (int t = 0; t < 9; t++)
           pixel[t] =

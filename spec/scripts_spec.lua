@@ -136,7 +136,7 @@ end)
 
 describe("scripts/bench.lua", function()
   it("measures, and writes the numbers as JSON", function()
-    local r = run { "scripts/bench.lua", "lenet", "--seconds", "0.01", "--batch-size", "8", "--json",
+    local r = run { "scripts/bench.lua", "lenet", "peak", "--seconds", "0.01", "--batch-size", "8", "--json",
       folder .. "/bench.json" }
     assert.equal(0, r.status)
     assert.matches("lenet step +%d+%.%d+ ms", r.out)

@@ -47,7 +47,9 @@ static size_t workspace_size(const cvl_cuda *d) { return (size_t)(d->major >= 9 
 
 static int start(cvl_cuda *d, cvl_cuda_blas *b) {
   cvl_err *e = &b->why;
-  if (cvl_library_load(SONAME, sizeof names / sizeof names[0], names, &b->api, e) != 0) return -1;
+  if (cvl_library_load(SONAME, "CONVLUA_CUBLAS", sizeof names / sizeof names[0], names, &b->api,
+                       e) != 0)
+    return -1;
   if (check(b, b->api.Create_v2(&b->handle), "cublasCreate", e) != 0) return -1;
   if (check(b, b->api.SetStream_v2(b->handle, d->stream), "cublasSetStream", e) != 0) goto fail;
   if ((b->workspace = d->base.alloc(&d->base, workspace_size(d))) == NULL) {

@@ -10,8 +10,8 @@
 #include "base/err.h"
 
 /* Opens the library `soname` for the life of the process and fills functions[0..n) with the symbols names[0..n). CVL_EDEVICE
-** names what is missing. */
-int cvl_library_load(const char *soname, int n, const char *const *names, void *functions,
-                     cvl_err *e);
+** names what is missing, or says that the environment has <unless>=0, by which a user does without. */
+int cvl_library_load(const char *soname, const char *unless, int n, const char *const *names,
+                     void *functions, cvl_err *e);
 
 #endif

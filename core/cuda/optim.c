@@ -86,8 +86,8 @@ static int sgd(cvl_device *base, cvl_dtype type, const void *options, double cli
 
 static void adam_bias(const void *options, const cvl_optim_run *r, cvl_cuda_run *to) {
   const cvl_adam_options *o = options;
-  to->bias1 = 1 - pow(o->beta1, (double)r->update.step);
-  to->bias2 = 1 - pow(o->beta2, (double)r->update.step);
+  to->lr /= 1 - pow(o->beta1, (double)r->update.step);
+  to->square_scale = 1 / (1 - pow(o->beta2, (double)r->update.step));
 }
 
 static int adam(cvl_device *base, cvl_dtype type, const void *options, double clip_norm,

@@ -15,7 +15,8 @@ struct window {
 
 /* The part of a window that lies in the input, for one output. */
 struct taps {
-  int64_t first[3], last[3], start[3]; /* taps [first, last); input position of tap 0 */
+  int first[3], last[3]; /* taps [first, last): a window has fewer than 2^31 */
+  int64_t start[3];      /* input position of tap 0 */
   int64_t image;
 
   __device__ taps(const window &w, int64_t output) {
@@ -25,8 +26,8 @@ struct taps {
       int64_t room;
       start[i] = at[i] * w.stride[i] - w.before[i];
       room = w.in[i] - start[i];
-      first[i] = start[i] < 0 ? -start[i] : 0;
-      last[i] = room < w.filter[i] ? room : w.filter[i];
+      first[i] = start[i] < 0 ? (int)-start[i] : 0;
+      last[i] = (int)(room < w.filter[i] ? room : w.filter[i]);
     }
   }
   __device__ void split(const int64_t size[3], int64_t i, int64_t at[3]) {
@@ -38,7 +39,7 @@ struct taps {
     image = i / size[0];
   }
   /* The pixel that tap f reads. */
-  __device__ int64_t pixel(const window &w, const int64_t f[3]) const {
+  __device__ int64_t pixel(const window &w, const int f[3]) const {
     return ((image * w.in[0] + start[0] + f[0]) * w.in[1] + start[1] + f[1]) * w.in[2] + start[2] +
            f[2];
   }
@@ -53,8 +54,8 @@ struct taps {
   }
 };
 
-__device__ int number(const window &w, const int64_t f[3]) {
-  return (int)((f[0] * w.filter[1] + f[1]) * w.filter[2] + f[2]);
+__device__ int number(const window &w, const int f[3]) {
+  return (f[0] * (int)w.filter[1] + f[1]) * (int)w.filter[2] + f[2];
 }
 
 #define FOR_TAPS(t, f)                                    \
@@ -85,8 +86,8 @@ struct covering {
   }
   /* The number of the tap of output o that is this pixel. */
   __device__ int tap(const window &w, const int64_t o[3]) const {
-    int64_t f[3];
-    for (int i = 0; i < 3; i++) f[i] = at[i] + w.before[i] - o[i] * w.stride[i];
+    int f[3];
+    for (int i = 0; i < 3; i++) f[i] = (int)(at[i] + w.before[i] - o[i] * w.stride[i]);
     return number(w, f);
   }
 };
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(THREADS)
     FOR_CHANNELS(c, C) {
       T best = (T)-INFINITY;
       int where = number(w, t.first); /* for windows that hold nothing but -inf */
-      int64_t f[3];
+      int f[3];
       FOR_TAPS(t, f) {
         T v = x[t.pixel(w, f) * C + c];
         if (v > best || (v != v && best == best)) { /* the first of equals, and the first NaN */
@@ -139,11 +140,10 @@ __global__ void __launch_bounds__(THREADS)
   FOR_ROWS(r, outputs) {
     taps t(w, r);
     FOR_CHANNELS(c, C) {
-      int tap = place[r * C + c];
-      int64_t f[3];
-      f[2] = tap % w.filter[2];
-      f[1] = tap / w.filter[2] % w.filter[1];
-      f[0] = tap / w.filter[2] / w.filter[1];
+      int tap = place[r * C + c], high = (int)w.filter[1], wide = (int)w.filter[2], f[3];
+      f[2] = tap % wide;
+      f[1] = tap / wide % high;
+      f[0] = tap / wide / high;
       y[r * C + c] = x[t.pixel(w, f) * C + c];
     }
   }
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(THREADS)
     T scale = 1 / (T)t.divisor(w);
     FOR_CHANNELS(c, C) {
       T sum = 0;
-      int64_t f[3];
+      int f[3];
       FOR_TAPS(t, f) sum += x[t.pixel(w, f) * C + c];
       y[r * C + c] = sum * scale;
     }

@@ -65,17 +65,17 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 2)
     adam(const __grid_constant__ cvl_cuda_runs r, double with_beta1, double with_beta2,
          double with_epsilon) {
   chunk c(r);
   const T *g = (const T *)c.run->g;
   T *w = (T *)c.run->w, *m = (T *)c.run->state[0], *v = (T *)c.run->state[1],
     *u = (T *)c.run->state[2];
-  const T lr = (T)(c.run->lr / c.run->bias1), keep = (T)c.run->gradient.keep;
+  const T lr = (T)c.run->lr, keep = (T)c.run->gradient.keep;
   const T beta1 = (T)with_beta1, beta2 = (T)with_beta2, epsilon = (T)with_epsilon;
   const T rest1 = (T)(1 - with_beta1), rest2 = (T)(1 - with_beta2);
-  const T scale = (T)(1 / c.run->bias2);
+  const T scale = (T)c.run->square_scale;
   const gradient<T> rule(c.run->gradient, r.scale);
   FOR_CHUNK(i, c) {
     T d = rule(g[i], w[i]), mean = beta1 * m[i] + rest1 * d, square = beta2 * v[i] + rest2 * d * d;

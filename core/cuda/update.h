@@ -24,8 +24,8 @@ typedef struct cvl_cuda_run {
   const void *g;
   void *w, *state[CVL_CUDA_UPDATE_STATES];
   cvl_gradient_rule gradient;
-  double lr;
-  double bias1, bias2; /* Adam's, 1 - beta^t */
+  double lr;           /* Adam: over 1 - beta1^t */
+  double square_scale; /* Adam: 1 / (1 - beta2^t) */
 } cvl_cuda_run;
 
 typedef struct cvl_cuda_runs {

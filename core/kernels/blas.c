@@ -32,7 +32,7 @@ typedef void dgemm(int order, int a_form, int b_form, int m, int n, int k, doubl
                    int ldc);
 
 static struct {
-  void *library;
+  void *handle; /* of dlopen */
   dgemm *dgemm;
   bool concurrent;    /* every thread of the pool has its buffer */
   const char *reason; /* why there is none */
@@ -50,8 +50,8 @@ static bool room_for(size_t bytes) {
 
 /* Lets OpenBLAS make the buffers of `n` threads: it keeps what it has once made. */
 static bool make_buffers(int n) {
-  void *(*take)(int) = (void *(*)(int))dlsym(blas.library, "blas_memory_alloc");
-  void (*give)(void *) = (void (*)(void *))dlsym(blas.library, "blas_memory_free");
+  void *(*take)(int) = (void *(*)(int))dlsym(blas.handle, "blas_memory_alloc");
+  void (*give)(void *) = (void (*)(void *))dlsym(blas.handle, "blas_memory_free");
   void *buffer[CVL_MAX_THREADS];
   if (take == NULL || give == NULL) return false;
   for (int i = 0; i < n; i++) buffer[i] = take(0);
@@ -73,12 +73,12 @@ static void load(void) {
     blas.reason = "too little address space for OpenBLAS";
     return;
   }
-  if ((blas.library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)) == NULL) {
+  if ((blas.handle = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)) == NULL) {
     blas.reason = "no libopenblas.so.0";
     return;
   }
-  set_threads = (void (*)(int))dlsym(blas.library, "openblas_set_num_threads");
-  blas.dgemm = (dgemm *)dlsym(blas.library, "cblas_dgemm");
+  set_threads = (void (*)(int))dlsym(blas.handle, "openblas_set_num_threads");
+  blas.dgemm = (dgemm *)dlsym(blas.handle, "cblas_dgemm");
   if (set_threads == NULL || blas.dgemm == NULL) {
     blas.reason = "libopenblas.so.0 lacks openblas_set_num_threads or cblas_dgemm";
     blas.dgemm = NULL;
@@ -96,15 +96,15 @@ void cvl_blas_description(char *text, size_t size) {
     snprintf(text, size, "none (%s); plain loops", blas.reason);
     return;
   }
-  config = (const char *(*)(void))dlsym(blas.library, "openblas_get_config");
-  core = (const char *(*)(void))dlsym(blas.library, "openblas_get_corename");
+  config = (const char *(*)(void))dlsym(blas.handle, "openblas_get_config");
+  core = (const char *(*)(void))dlsym(blas.handle, "openblas_get_corename");
   snprintf(text, size, "%s, core %s, one thread per call", config != NULL ? config() : "OpenBLAS",
            core != NULL ? core() : "unknown");
 }
 
 void *cvl_blas_symbol(const char *name) {
   pthread_once(&once, load);
-  return blas.dgemm != NULL ? dlsym(blas.library, name) : NULL;
+  return blas.dgemm != NULL ? dlsym(blas.handle, name) : NULL;
 }
 
 /* How a matrix {rows, columns} looks to BLAS: its form and leading dimension; false when it cannot be told. */

@@ -86,44 +86,30 @@ static algorithm choose(const cvl_conv *p, pass way) {
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 
+static const struct {
+  int (*forward)(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
+                 cvl_err *e);
+  int (*backward_data)(const cvl_conv *p, const float *gy, const float *w, float *gx, cvl_err *e);
+  int (*backward_filter)(const cvl_conv *p, const float *x, const float *gy, float *gw, cvl_err *e);
+} algorithms[] = {
+    [DEPTHWISE] = {cvl_depthwise_forward, cvl_depthwise_backward_data,
+                   cvl_depthwise_backward_filter},
+    [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
+    [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
+    [GEMM] = {cvl_implicit_forward, cvl_implicit_backward_data, cvl_implicit_backward_filter},
+};
+
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
                      cvl_err *e) {
-  switch (choose(p, FORWARD)) {
-  case DEPTHWISE:
-    return cvl_depthwise_forward(p, x, w, bias, y, e);
-  case WINOGRAD:
-    return cvl_winograd_forward(p, x, w, bias, y, e);
-  case DIRECT:
-    return cvl_hwcn_forward(p, x, w, bias, y, e);
-  default:
-    return cvl_implicit_forward(p, x, w, bias, y, e);
-  }
+  return algorithms[choose(p, FORWARD)].forward(p, x, w, bias, y, e);
 }
 
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                            cvl_err *e) {
-  switch (choose(p, DATA)) {
-  case DEPTHWISE:
-    return cvl_depthwise_backward_data(p, gy, w, gx, e);
-  case WINOGRAD:
-    return cvl_winograd_backward_data(p, gy, w, gx, e);
-  case DIRECT:
-    return cvl_hwcn_backward_data(p, gy, w, gx, e);
-  default:
-    return cvl_implicit_backward_data(p, gy, w, gx, e);
-  }
+  return algorithms[choose(p, DATA)].backward_data(p, gy, w, gx, e);
 }
 
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e) {
-  switch (choose(p, FILTER)) {
-  case DEPTHWISE:
-    return cvl_depthwise_backward_filter(p, x, gy, gw, e);
-  case WINOGRAD:
-    return cvl_winograd_backward_filter(p, x, gy, gw, e);
-  case DIRECT:
-    return cvl_hwcn_backward_filter(p, x, gy, gw, e);
-  default:
-    return cvl_implicit_backward_filter(p, x, gy, gw, e);
-  }
+  return algorithms[choose(p, FILTER)].backward_filter(p, x, gy, gw, e);
 }

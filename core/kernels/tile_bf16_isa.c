@@ -1,4 +1,4 @@
-/* The micro-kernels with bfloat16 operands: tile_isa.c with words of two operands for floats, and their making. */
+/* The micro-kernels of products of bfloat16, two operands in a word, and the making of these words. */
 #include <stddef.h>
 
 #include "kernels/tile.h"
@@ -8,8 +8,7 @@
 #include <immintrin.h>
 #endif
 
-enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12 };
-
+typedef words operand;
 INLINE words load_words(const float *p) { return *(const words_u *)p; }
 INLINE words splat_word(const float *p) { return *(const word *)p + (words){0}; }
 
@@ -61,38 +60,15 @@ INLINE vec dot(vec c, words a, words b) {
 }
 #endif
 
-INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool add,
-                 const float *first, const int rows, const int vectors, const int across,
-                 const int along) {
-  vec c[12][2];
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++)
-      c[i][v] = add ? load(row[i] + v * LANES) : first != NULL ? load(first + v * LANES) : (vec){0};
-  for (int q = 0; q < stretches; q++) {
-    const float *a = s[q].a, *b = s[q].b;
-    for (int64_t k = s[q].count; k > 0; k--) {
-      words b0 = load_words(b), b1 = vectors > 1 ? load_words(b + LANES) : b0;
-#pragma GCC unroll 12
-      for (int i = 0; i < rows; i++) {
-        words x = splat_word(a + i * across);
-        c[i][0] = dot(c[i][0], x, b0);
-        if (vectors > 1) c[i][1] = dot(c[i][1], x, b1);
-      }
-      b += vectors * LANES;
-      a += along;
-    }
-  }
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) store(row[i] + v * LANES, c[i][v]);
-}
+#define LOAD(p) load_words(p)
+#define SPLAT(p) splat_word(p)
+#define ADD_PRODUCT(c, a, b) dot(c, a, b)
+#define CHUNK_ROW (CVL_CHUNK / 2)
 
 /* The sums are a function of their own, so that none of them moves past the change of MXCSR. */
+#define SUMS __attribute__((noinline))
 #if defined(__x86_64__)
-#define FLUSHED(call)                         \
+#define RUN(call)                             \
   do {                                        \
     unsigned former = _mm_getcsr();           \
     if (FLUSHES) _mm_setcsr(former | 0x8040); \
@@ -100,37 +76,10 @@ INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool ad
     if (FLUSHES) _mm_setcsr(former);          \
   } while (0)
 #else
-#define FLUSHED(call) call
+#define RUN(call) call
 #endif
 
-#define KERNEL(name, rows, vectors, across, along)                                            \
-  static __attribute__((noinline)) void name##_sums(                                          \
-      const cvl_stretch *s, int stretches, float *const *row, bool add, const float *first) { \
-    if (add)                                                                                  \
-      tile(s, stretches, row, true, NULL, rows, vectors, across, along);                      \
-    else if (first != NULL)                                                                   \
-      tile(s, stretches, row, false, first, rows, vectors, across, along);                    \
-    else                                                                                      \
-      tile(s, stretches, row, false, NULL, rows, vectors, across, along);                     \
-  }                                                                                           \
-  static void name(const cvl_stretch *s, int stretches, float *const *row, bool add,          \
-                   const float *first) {                                                      \
-    FLUSHED(name##_sums(s, stretches, row, add, first));                                      \
-  }
-
-/* The four layouts for tiles of one size. */
-#define KERNELS(name, rows, vectors)                            \
-  KERNEL(name##_by_rows, rows, vectors, CVL_BLOCK_ROW, 1)       \
-  KERNEL(name##_by_columns, rows, vectors, 1, CVL_BLOCK_ROW)    \
-  KERNEL(name##_chunk_by_rows, rows, vectors, CVL_CHUNK / 2, 1) \
-  KERNEL(name##_chunk_by_columns, rows, vectors, 1, CVL_CHUNK)
-#define NAMES(name) \
-  { name##_by_rows, name##_by_columns, name##_chunk_by_rows, name##_chunk_by_columns }
-
-KERNELS(wide, WIDE_ROWS, 2)
-KERNELS(wide_low, CVL_TILE_LOW_ROWS, 2)
-KERNELS(narrow, NARROW_ROWS, 1)
-KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
+#include "kernels/tile_loops.h"
 
 static void round_row(const float *x, int64_t n, float *y) {
   halfword *to = (halfword *)y;
@@ -155,8 +104,7 @@ static void pair_rows(const float *low, const float *high, int64_t n, float *y) 
 }
 
 const cvl_bf16 CVL_ISA_NAME(cvl_bf16) = {
-    {{WIDE_ROWS, 2 * LANES, 2, NAMES(wide), NAMES(wide_low)},
-     {NARROW_ROWS, LANES, 2, NAMES(narrow), NAMES(narrow_low)}},
+    TILES(2),
     round_row,
     pair_rows,
 };

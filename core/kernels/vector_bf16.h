@@ -40,4 +40,12 @@ INLINE void store_low(float *p, vec v) { *(words_u *)p = low_word(v); }
 /* and, after that, the high halves. */
 INLINE void store_high(float *p, vec v) { *(words_u *)p |= high_word(v); }
 
+/* For winograd_passes.h. */
+#define PACK 2
+#define STORE store_halves
+#define STORE_FIRST store_low
+#define STORE_SECOND store_high
+#define OF_OPERANDS(name) OF_OPERANDS_(name)
+#define OF_OPERANDS_(name) CVL_ISA_NAME(name##_bf16)
+
 #endif

@@ -1,0 +1,74 @@
+/*
+** The passes of winograd.h in two dimensions for one algorithm and one kind of operands: included by *_isa.c files with
+** the algorithm's PLACES, STEP and SINGLE and its name in TABLE defined, behind its transforms along one axis, input_1d
+** and so on. Operands are floats unless vector_bf16.h is there.
+*/
+#include <stddef.h>
+
+#include "kernels/winograd_2d.h"
+
+#ifndef PACK
+#define PACK 1
+#define STORE store
+#define STORE_FIRST store
+#define STORE_SECOND NULL
+#define OF_OPERANDS(name) CVL_ISA_NAME(name)
+#endif
+
+static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
+  input_2d(input_1d, STORE, PACK, PLACES, PLACES, pixel, C, v, plane, chunk);
+}
+
+static void output(const float *m, int64_t plane, int64_t columns, const float *bias,
+                   float *const *pixel, bool past) {
+  output_2d(output_1d, PLACES, 4, m, plane, columns, bias, pixel, past);
+}
+
+static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
+                     int nr) {
+  gradient_2d(gradient_1d, STORE_FIRST, 4, PLACES, pixel, K, z, plane, panel, nr);
+}
+
+#if PACK == 2 /* sums over tiles: two of them share words */
+static void input_first(const float *const *pixel, int64_t C, float *v, int64_t plane,
+                        int64_t chunk) {
+  input_2d(input_1d, STORE_FIRST, 1, PLACES, PLACES, pixel, C, v, plane, chunk);
+}
+
+static void input_second(const float *const *pixel, int64_t C, float *v, int64_t plane,
+                         int64_t chunk) {
+  input_2d(input_1d, STORE_SECOND, 1, PLACES, PLACES, pixel, C, v, plane, chunk);
+}
+
+static void gradient_second(const float *const *pixel, int64_t K, float *z, int64_t plane,
+                            int64_t panel, int nr) {
+  gradient_2d(gradient_1d, STORE_SECOND, 4, PLACES, pixel, K, z, plane, panel, nr);
+}
+#else
+#define input_first input
+#define input_second NULL
+#define gradient_second NULL
+#endif
+
+static void filter(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
+                   int64_t rows, int64_t columns, int nr, float *u, int64_t plane) {
+  filter_2d(filter_1d, STORE_FIRST, STORE_SECOND, w, tap, row, column, backwards, rows, columns, nr,
+            u, plane);
+}
+
+static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {
+  filter_gradient_2d(filter_gradient_1d, u, plane, n, gw, tap);
+}
+
+const cvl_winograd OF_OPERANDS(TABLE) = {.pack = PACK,
+                                         .places = PLACES,
+                                         .reads = PLACES,
+                                         .step = STEP,
+                                         .writes = 4,
+                                         .single = SINGLE,
+                                         .input = input,
+                                         .sum_input = {input_first, input_second},
+                                         .output = output,
+                                         .gradient = {gradient, gradient_second},
+                                         .filter = filter,
+                                         .filter_gradient = filter_gradient};

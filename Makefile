@@ -240,7 +240,7 @@ help:
 	@echo 'make            build/convlua and build/convlua.so, without touching the system'
 	@echo 'make setup      install the packages that are missing (apt)'
 	@echo 'make train      set up, build, train ResNet18 on CIFAR-10; ARGS="--epochs 3" and so on'
-	@echo 'make cuda       build/convlua_cuda.so, a part of make where nvcc is found; CUDA=0 leaves it out'
+	@echo 'make cuda       build/convlua_cuda.so, the CUDA plugin, where nvcc is found; CUDA=1 makes it a part of make'
 	@echo 'make test       set up, build, run every spec; SPEC=spec/foo_spec.lua for one'
 	@echo 'make sanitize   the specs under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'

@@ -187,6 +187,7 @@ describe("optim.Muon", function()
 
   it("wants matrices", function()
     assert.raises_like(function() optim.Muon(3) end, "Muon: a list of tensors expected, got number")
+    assert.raises_like(function() optim.Muon {} end, "a list of tensors expected, got an empty one")
     assert.raises_like(function() optim.Muon { weight { 1, 2 } } end,
       "Muon: parameter 1: a tensor of 2 axes or more expected, got one of shape {2}")
     assert.raises_like(function() optim.Muon({ weight { { 1 } } }, { lr = 1 }) end,

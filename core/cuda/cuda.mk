@@ -38,7 +38,7 @@ cuda: $(BUILD)/convlua_cuda.so
 	@:
 
 no-cuda:
-	@echo "  without convlua_cuda.so: $(if $(filter 0,$(CUDA)),$(if $(NVCC),CUDA=0,there is no nvcc))"
+	@echo "  without convlua_cuda.so: $(if $(NVCC),make cuda makes it,there is no nvcc)"
 
 # Linked by gcc: cudart is in it, cuBLAS and cuDNN are looked for when they are needed.
 CUDA_LINK = $(CC) $(SAN) $(LINK) -shared -Wl,-z,defs -o $@ $^ -L$(CUDA_DIR)/lib64 $(1) -lstdc++ -lm -ldl -lpthread -lrt

@@ -83,7 +83,8 @@ end
 
 local function check(parameters)
   if type(parameters) ~= "table" or #parameters == 0 then
-    error("Muon: a list of tensors expected, got " .. type(parameters), 3)
+    local got = type(parameters) == "table" and "an empty one" or type(parameters)
+    error("Muon: a list of tensors expected, got " .. got, 3)
   end
   for i, w in ipairs(parameters) do
     if not core.is_tensor(w) or w.ndim < 2 then

@@ -5,9 +5,12 @@
 #include "kernels/conv.h"
 #include "kernels/peak.h"
 
-/* multiply_add(rounds) -> floating-point operations done in registers, on all threads */
+/* multiply_add(rounds) -> floating-point operations done in registers, on all threads; a million rounds take some
+** hundredths of a second */
 static int multiply_add(lua_State *L) {
-  lua_pushnumber(L, cvl_peak_multiply_add(luaL_checkinteger(L, 1)));
+  lua_Integer rounds = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, rounds > 0 && rounds <= 1 << 24, 1, "1 to 2^24 rounds expected");
+  lua_pushnumber(L, cvl_peak_multiply_add(rounds));
   return 1;
 }
 

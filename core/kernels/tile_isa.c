@@ -9,7 +9,7 @@ typedef vec operand;
 #define SPLAT(p) splat(*(p))
 #define ADD_PRODUCT(c, a, b) ((c) + (a) * (b))
 #define CHUNK_ROW CVL_CHUNK
-#define SUMS
+#define SUMS __attribute__((always_inline)) inline
 #define RUN(call) call
 #include "kernels/tile_loops.h"
 

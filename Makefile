@@ -148,6 +148,7 @@ packages:
 
 include core/cuda/cuda.mk
 include spec/cudasim/cudasim.mk
+include spec/cuda/cuda_test.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -245,6 +246,7 @@ help:
 	@echo 'make sanitize   the specs under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'
 	@echo 'make cuda-test  the CUDA plugin on simulated GPUs, where nvcc is found'
+	@echo 'make cuda-accept  cuDNN, without a GPU, plans every convolution of every model for five GPUs'
 	@echo 'make lint       formatting, luacheck, architecture; make format repairs the first'
 	@echo 'make bench      the machine's limits, kernels, training steps, inference, overhead'
 	@echo 'make docs       the reference, from the descriptors'

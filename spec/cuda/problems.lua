@@ -9,9 +9,10 @@ local trace = require "convlua.nn.trace"
 
 local batches = { 1, 128 }
 
--- How each model can be made, and the images that it then takes.
+-- How each model can be made, and the images that it then takes; all ResNets alike.
 local variants = {
   lenet = { { {}, 32 }, { { channel_count = 1 }, 32 } },
+  airbench = { { {}, 32 } },
 }
 local resnets = {
   { { class_count = 10, stem = "cifar" }, 32 },
@@ -69,7 +70,9 @@ local names = {}
 for name in pairs(models) do names[#names + 1] = name end
 table.sort(names)
 for _, name in ipairs(names) do
-  for _, variant in ipairs(variants[name] or resnets) do
+  local made = variants[name] or name:find "^resnet" and resnets
+  if not made then error(("problems.lua does not say how '%s' is made"):format(name), 0) end
+  for _, variant in ipairs(made) do
     local options, size = table.unpack(variant)
     local model = models[name](options)
     model:eval()

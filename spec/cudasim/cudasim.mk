@@ -88,29 +88,4 @@ selftest-engine: $(CUDASIM)/selftest/selftest $(SELFTEST_PTX)
 
 cudasim-selftest: selftest-engine selftest-runtime
 
-# The plugin on the simulator. Its C once more, under the sanitizers and counting lines; the kernels are the
-# same objects.
-CUDA_CHECK   = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 --coverage
-CUDA_CHECK_O = $(patsubst core/%.c,$(BUILD)/cudacheck/%.o,$(CUDA_C)) \
-               $(filter-out $(CUDA_C:core/%.c=$(BUILD)/cudatest/%.o),$(CUDA_TEST_O))
-
-$(BUILD)/cudacheck/cuda/%.o: core/cuda/%.c $(NEEDS)
-	$(call COMPILE,-isystem $(CUDA_DIR)/include $(CUDA_CHECK))
-
-$(BUILD)/cudacheck/convlua_cuda.so: $(CUDA_CHECK_O)
-	@echo "  LD cudacheck/convlua_cuda.so"
-	@$(CC) $(CUDA_CHECK) $(LINK) -shared -o $@ $^ -L$(CUDA_DIR)/lib64 -lcudart -lstdc++ -lm -ldl -lpthread -lrt
-
-ifeq ($(NVCC),)
-cuda-test:
-	@echo 'cuda-test: there is no nvcc on this machine, so the CUDA plugin is neither built nor tested' >&2
-	@exit 1
-else
-cuda-test:
-	@$(MAKE) -s -j$(JOBS) all cudasim $(BUILD)/cudatest/convlua_cuda.so $(BUILD)/cudacheck/convlua_cuda.so
-	@$(MAKE) -s cudasim-selftest
-	@JOBS=$(JOBS) sh spec/cuda/suite.sh $(BUILD)
-	@$(CONVLUA) spec/cuda/coverage.lua $(BUILD)
-endif
-
-.PHONY: cudasim cudasim-selftest selftest-engine selftest-runtime cuda-test
+.PHONY: cudasim cudasim-selftest selftest-engine selftest-runtime

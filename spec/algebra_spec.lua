@@ -366,6 +366,17 @@ describe("matmul", function()
       same(exact:to_table(), convlua.matmul(xt, yt):cast "int64")
     end
   end)
+  it("multiplies few rows with wide and with long matrices", function()
+    for _, sizes in ipairs { { 1, 300, 416 }, { 3, 70, 128 }, { 13, 520, 160 }, { 65, 40, 64 }, { 1, 5000, 128 } } do
+      local m, k, n = table.unpack(sizes)
+      local x = convlua.randint(-5, 5, { m, k }, { dtype = "int64" })
+      local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
+      local exact = convlua.matmul(x, y):to_table()
+      same(exact, convlua.matmul(x:cast "float32", y:cast "float32"):cast "int64")
+      local columns = y:cast "float32":transpose():contiguous():transpose()
+      same(exact, convlua.matmul(x:cast "float32", columns):cast "int64")
+    end
+  end)
   it("joins the rows of many matrices against one", function()
     local x = convlua.randint(-5, 5, { 3, 5, 4 }, { dtype = "int64" })
     local w = convlua.randint(-5, 5, { 4, 6 }, { dtype = "int64" })

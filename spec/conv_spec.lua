@@ -76,6 +76,11 @@ local cases = {
   { "conv2d", { 1, 9, 9, 6 }, { 3, 3, 1, 12 }, { groups = 6, strides = 2, padding = "same" } },
   { "conv2d", { 1, 12, 12, 4 }, { 4, 4, 4, 70 }, { padding = { { 0, 3 }, { 2, 0 } } } },
   { "conv2d", { 1, 13, 5, 33 }, { 5, 1, 33, 17 }, { dilations = { 3, 1 }, padding = "valid" } },
+  -- few images and many filters: these are read as they lie, of a single row 128 columns at a time
+  { "conv2d", { 1, 1, 1, 300 }, { 3, 3, 300, 288 }, { padding = "same" } },
+  { "conv2d", { 1, 4, 4, 24 }, { 3, 3, 24, 128 }, { padding = "same" } },
+  { "conv2d", { 2, 5, 5, 12 }, { 2, 2, 6, 128 }, { groups = 2, strides = 2 } },
+  { "conv1d", { 1, 7, 130 }, { 3, 130, 160 }, { padding = 1, strides = 3 } },
   { "conv2d", { 0, 4, 4, 3 }, { 3, 3, 3, 2 }, {} },
   { "conv3d", { 1, 4, 5, 6, 3 }, { 2, 2, 2, 3, 5 }, { padding = "same", strides = { 1, 2, 2 } } },
 }

@@ -1,5 +1,6 @@
 /*
-** B is packed once for everybody, in pieces of at most PIECE by PIECE; then the blocks of C are shared out. A block of A
+** B is packed once for everybody, in pieces of at most PIECE by PIECE, or read as it lies when there are too few rows of A
+** to multiply it with; then the blocks of C are shared out. A block of A
 ** is copied by the thread that needs it: by rows, or by columns when A is stored transposed, so that both are plain
 ** copies. A product with a long sum and a small C is cut along the sum into parts that are added in order.
 */
@@ -17,13 +18,14 @@ enum {
   TASKS = 32,   /* wanted at least, for balance */
   GROUP = 4,    /* panels that a task should have at least, to be worth its copy of A */
   PART = 2048,  /* sums in a part at least, when cut along the sum */
-  MOST_PARTS = 32
+  MOST_PARTS = 32,
+  FEW_ROWS = 64 /* up to so many, packing B costs more than it saves */
 };
 
 typedef struct {
   const cvl_gemm *g;
   const cvl_tile *tile;
-  bool by_columns;
+  bool by_columns, in_place; /* B is read as it lies */
   int64_t block_m, row_blocks;
   int64_t k0, k1, n0, n1; /* the piece of B */
   int64_t panels, group;  /* panels of the piece, panels of a task */
@@ -89,18 +91,21 @@ static void run_block(void *context, int64_t chunk, int worker) {
   const cvl_gemm *g = j->g;
   int64_t i0 = chunk % j->row_blocks * j->block_m, m = min(j->block_m, g->M - i0);
   int64_t panel = chunk / j->row_blocks * j->group, n = j->n0 + panel * j->tile->nr;
-  int64_t panel_size = j->words * j->tile->nr, pack = j->tile->pack;
+  int64_t nr = j->tile->nr, b_row = j->in_place ? g->b_row : nr, pack = j->tile->pack;
+  int64_t panel_size = j->in_place ? nr : j->words * nr;
+  const float *b = j->in_place ? g->b + j->k0 * b_row + n : j->packed + panel * panel_size;
   float *a = j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS, *row[CVL_BLOCK_ROW];
   for (int64_t i = 0; i < m; i++) row[i] = g->c + (i0 + i) * g->c_row + n;
   for (int64_t w = 0; w < j->words; w += CVL_BLOCK_K) {
     int64_t k = j->k0 + w * pack, count = min(CVL_BLOCK_K, j->words - w);
-    cvl_stretch stretch = {a, j->packed + panel * panel_size + w * j->tile->nr, count};
+    cvl_stretch stretch = {a, b + w * b_row, count};
     (g->bf16 ? copy_a_bf16 : copy_a)(j, i0, m, k, min(count * pack, j->k1 - k), a);
     cvl_block_run(j->tile, &(cvl_block){.layout = j->by_columns ? CVL_BY_COLUMNS : CVL_BY_ROWS,
                                         .rows = m,
                                         .columns = min(j->n1 - n, j->group * j->tile->nr),
                                         .row = row,
                                         .panel_size = panel_size,
+                                        .b_row = b_row,
                                         .stretch = &stretch,
                                         .stretches = 1,
                                         .add = g->accumulate || k > 0,
@@ -120,13 +125,14 @@ static job plan(const cvl_gemm *g) {
   job j = {.g = g,
            .tile = g->bf16 ? cvl_bf16_tile(g->N) : cvl_tile_used(g->N),
            .by_columns = g->a_row == 1 && g->a_col != 1};
+  j.in_place = !g->bf16 && g->M <= FEW_ROWS && g->b_col == 1 && g->N % j.tile->nr == 0;
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
   j.row_blocks = ceil_div(g->M, j.block_m);
   return j;
 }
 
 static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
-  int64_t groups = min(ceil_div(TASKS, j->row_blocks), ceil_div(panels, GROUP));
+  int64_t groups = min(ceil_div(TASKS, j->row_blocks), max(panels / GROUP, 1));
   *group = ceil_div(panels, groups);
   return j->row_blocks * ceil_div(panels, *group);
 }
@@ -141,7 +147,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     clear(g);
     return 0;
   }
-  if ((j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
+  if (!j.in_place && (j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take((int64_t)workers * CVL_BLOCK_FLOATS, e)) == NULL) goto done;
   for (j.n0 = 0; j.n0 < g->N; j.n0 = j.n1) {
     j.n1 = min(j.n0 + PIECE, g->N);
@@ -149,7 +155,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     for (j.k0 = 0; j.k0 < g->K; j.k0 = j.k1) {
       j.k1 = min(j.k0 + PIECE, g->K);
       j.words = ceil_div(j.k1 - j.k0, j.tile->pack);
-      cvl_parallel(j.panels, pack, &j);
+      if (!j.in_place) cvl_parallel(j.panels, pack, &j);
       cvl_parallel(tasks_of(&j, j.panels, &j.group), run_block, &j);
     }
   }

@@ -1,7 +1,8 @@
 /*
 ** Forward and the gradient of the data: both gather, for each position of the target, patches of the source, and differ
-** in the axes (patches.h) and in how the filter is read. The filter is packed once; the target is cut into boxes of
-** positions with the same taps, boxes into blocks of rows, and these are shared out.
+** in the axes (patches.h) and in how the filter is read. The filter is packed once, or read as it lies where there is
+** too little to multiply it with; the target is cut into boxes of positions with the same taps, boxes into blocks of rows,
+** and these are shared out.
 */
 #include "kernels/implicit_gemm.h"
 
@@ -15,10 +16,12 @@
 #include "kernels/tile.h"
 
 enum {
-  CLASSES = 8,     /* parts of an axis with different taps, at most, or it is not cut */
-  LEAST_ROWS = 32, /* images that make such parts worth their while */
-  TASKS = 32,      /* wanted at least, for balance */
-  GROUP = 4        /* panels that a task should have at least, to be worth its copies */
+  CLASSES = 8, /* parts of an axis with different taps, at most, or it is not cut */
+  TASKS = 32,  /* wanted at least, for balance */
+  GROUP = 4,   /* panels that a task should have at least, to be worth its copies */
+  READ = 16,   /* reading a part of the filter costs as much as so many rows of products with it */
+  FEW_ROWS = 64, /* up to so many, packing the filter costs more than it saves */
+  FEW_BLOCK = 24 /* rows of a block then */
 };
 
 static const double WORTH = 0.06; /* share of wasted products that makes cutting an axis pay */
@@ -54,13 +57,16 @@ typedef struct {
   int64_t boxes, tasks; /* of one group of channels */
   const cvl_tile *tile;
   int64_t panels, group; /* panels in all, and of one task */
+  int64_t block;         /* rows of a block */
+  bool in_place;         /* the filter is read as it lies */
   float *packed, *blocks;
 } job;
 
-/* Cuts a phase where the taps that hit the source change; into one part if that would not pay. */
-static int64_t cut_phase(const cvl_axis *a, int64_t phase, bool worth, segment *part) {
-  int64_t n = 0, first, last, start = 0;
-  if (worth && cvl_axis_waste(a) > WORTH)
+/* Cuts a phase where the taps that hit the source change; into one part if that would not pay. `others`: rows for each
+** position of this axis. */
+static int64_t cut_phase(const cvl_axis *a, int64_t phase, int64_t others, segment *part) {
+  int64_t n = 0, first, last, start = 0, cost = 0;
+  if (cvl_axis_waste(a) > WORTH)
     for (int64_t i = 0; i < a->count; i++) {
       int64_t next_first, next_last;
       cvl_axis_taps(a, i, &first, &last);
@@ -74,13 +80,17 @@ static int64_t cut_phase(const cvl_axis *a, int64_t phase, bool worth, segment *
       }
       part[n++] =
           (segment){cvl_axis_part(*a, start, i + 1 - start, first, last - first), phase, first};
+      cost += (last - first) * ((i + 1 - start) * others + READ);
       start = i + 1;
     }
+  if ((double)cost > (1 - WORTH) * (double)(a->taps * (a->count * others + READ))) n = 0;
   if (n == 0) part[n++] = (segment){*a, phase, 0};
   return n;
 }
 
 static int plan_axis(axis_plan *a, const cvl_conv *p, int d, bool backward, cvl_err *e) {
+  const int64_t *size = backward ? p->in : p->out;
+  int64_t others = p->N * size[(d + 1) % 3] * size[(d + 2) % 3];
   int64_t phases = backward ? min(p->stride[d], p->in[d]) : 1;
   if ((a->phase = cvl_alloc_array((size_t)phases, sizeof *a->phase)) == NULL ||
       (a->part = cvl_alloc_array((size_t)phases, CLASSES * sizeof *a->part)) == NULL)
@@ -88,7 +98,7 @@ static int plan_axis(axis_plan *a, const cvl_conv *p, int d, bool backward, cvl_
   a->phases = phases;
   for (int64_t i = 0; i < phases; i++) {
     a->phase[i] = backward ? cvl_axis_backward(p, d, i) : cvl_axis_forward(p, d);
-    a->parts += cut_phase(&a->phase[i], i, p->N >= LEAST_ROWS, a->part + a->parts);
+    a->parts += cut_phase(&a->phase[i], i, others, a->part + a->parts);
   }
   return 0;
 }
@@ -118,13 +128,13 @@ static int plan_boxes(job *j, cvl_err *e) {
     b->part[2] = i % a[2].parts;
     int64_t rows = j->images;
     for (int d = 0; d < 3; d++) rows *= a[d].part[b->part[d]].axis.count;
-    b->row_blocks = ceil_div(rows, CVL_BLOCK_M);
+    b->row_blocks = ceil_div(rows, j->block);
     blocks += b->row_blocks;
   }
   j->panels = ceil_div(j->columns, j->tile->nr);
   j->group = ceil_div(
       j->panels,
-      blocks == 0 ? 1 : min(ceil_div(TASKS, blocks * j->groups), ceil_div(j->panels, GROUP)));
+      blocks == 0 ? 1 : min(ceil_div(TASKS, blocks * j->groups), max(j->panels / GROUP, 1)));
   for (int64_t i = 0; i < j->boxes; i++) {
     j->box[i].first_task = j->tasks;
     j->tasks += j->box[i].row_blocks * ceil_div(j->panels, j->group);
@@ -183,8 +193,8 @@ static const box *box_of(const job *j, int64_t task) {
 ** the panel has. One stretch per row of taps, joined where they touch. Returns their number.
 */
 static int list_stretches(const cvl_axis whole[3], const segment *const part[3], int64_t depth,
-                          const float *a, const float *panel, int nr, int64_t k, int64_t count,
-                          cvl_stretch *out) {
+                          const float *a, const float *panel, int64_t b_row, int64_t k,
+                          int64_t count, cvl_stretch *out) {
   int64_t length = part[2]->axis.taps * depth, last = k + count;
   int n = 0;
   while (k < last) {
@@ -192,10 +202,10 @@ static int list_stretches(const cvl_axis whole[3], const segment *const part[3],
     int64_t t0 = row / part[1]->axis.taps + part[0]->first_tap,
             t1 = row % part[1]->axis.taps + part[1]->first_tap;
     int64_t at = ((t0 * whole[1].taps + t1) * whole[2].taps + part[2]->first_tap) * depth + skip;
-    if (n > 0 && out[n - 1].b + out[n - 1].count * nr == panel + at * nr)
+    if (n > 0 && out[n - 1].b + out[n - 1].count * b_row == panel + at * b_row)
       out[n - 1].count += take;
     else
-      out[n++] = (cvl_stretch){a, panel + at * nr, take};
+      out[n++] = (cvl_stretch){a, panel + at * b_row, take};
     k += take;
     a += take;
   }
@@ -227,15 +237,19 @@ static void run_task(void *context, int64_t chunk, int worker) {
   }
   int64_t sums = cvl_patches_columns(&patches),
           all_sums = j->depth * whole[0].taps * whole[1].taps * whole[2].taps;
-  int64_t r = (task - b->first_task) % b->row_blocks * CVL_BLOCK_M,
-          rows = min(CVL_BLOCK_M, cvl_patches_rows(&patches) - r);
+  int64_t r = (task - b->first_task) % b->row_blocks * j->block,
+          rows = min(j->block, cvl_patches_rows(&patches) - r);
   int64_t panel = (task - b->first_task) / b->row_blocks * j->group, column = panel * nr;
   int64_t columns = min(j->columns - column, j->group * nr), filled = round_up(rows, j->tile->mr);
   const float *bias = j->bias != NULL ? j->bias + g * j->columns + column : NULL;
-  const float *panels =
-      j->packed + g * j->all_columns * j->panels * nr +
-      *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase) * j->panels * nr +
-      panel * all_sums * nr;
+  int64_t b_row = j->in_place ? j->w_row : nr, panel_size = j->in_place ? nr : all_sums * nr;
+  const float *panels = j->in_place
+                            ? j->w + g * j->w_group + column
+                            : j->packed +
+                                  (g * j->all_columns +
+                                   *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase)) *
+                                      j->panels * nr +
+                                  panel * panel_size;
   cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
                       j->groups * j->columns, row);
   if (sums == 0) fill_rows(row, rows, columns, bias);
@@ -244,12 +258,13 @@ static void run_task(void *context, int64_t chunk, int worker) {
     cvl_patches_copy(&patches, r, rows, k, count, a);
     for (int64_t i = rows; i < filled; i++)
       memset(a + i * CVL_BLOCK_ROW, 0, (size_t)count * sizeof *a);
-    int stretches = list_stretches(whole, part, j->depth, a, panels, (int)nr, k, count, stretch);
+    int stretches = list_stretches(whole, part, j->depth, a, panels, b_row, k, count, stretch);
     cvl_block_run(j->tile, &(cvl_block){.layout = CVL_BY_ROWS,
                                         .rows = rows,
                                         .columns = columns,
                                         .row = row,
-                                        .panel_size = all_sums * nr,
+                                        .panel_size = panel_size,
+                                        .b_row = b_row,
                                         .stretch = stretch,
                                         .stretches = stretches,
                                         .add = k > 0,
@@ -258,21 +273,24 @@ static void run_task(void *context, int64_t chunk, int worker) {
 }
 
 static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
+  int64_t rows = j->images * j->target_size[0] * j->target_size[1] * j->target_size[2];
   int rc = -1;
-  if (j->images * j->columns * j->target_size[0] * j->target_size[1] * j->target_size[2] == 0)
-    return 0;
+  if (rows * j->columns == 0) return 0;
   j->tile = cvl_tile_used(j->columns);
   for (int d = 0; d < 3; d++) {
     j->filter[d] = p->filter[d];
     if (plan_axis(&j->axis[d], p, d, backward, e) != 0) goto done;
   }
+  j->in_place = !backward && j->columns % j->tile->nr == 0 && rows <= FEW_ROWS;
+  j->block = j->in_place ? FEW_BLOCK : CVL_BLOCK_M;
   if (plan_boxes(j, e) != 0) goto done;
-  if ((j->packed = cvl_scratch_take(j->groups * j->all_columns * j->panels * j->tile->nr, e)) ==
-      NULL)
+  if (!j->in_place && (j->packed = cvl_scratch_take(
+                           j->groups * j->all_columns * j->panels * j->tile->nr, e)) == NULL)
     goto done;
   if ((j->blocks = cvl_scratch_take((int64_t)cvl_threads() * CVL_BLOCK_FLOATS, e)) == NULL)
     goto done;
-  cvl_parallel(j->groups * p->filter[0] * p->filter[1] * p->filter[2] * j->panels, pack, j);
+  if (!j->in_place)
+    cvl_parallel(j->groups * p->filter[0] * p->filter[1] * p->filter[2] * j->panels, pack, j);
   cvl_parallel(j->groups * j->tasks, run_task, j);
   rc = 0;
 done:

@@ -27,8 +27,8 @@ const cvl_bf16 *cvl_bf16_used(void) {
 
 /* A tile that sticks out of C is made aside, so that every element is summed in the same order in any tile. */
 static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
-                     const cvl_stretch *stretch, float *const *row, int64_t rows, int64_t j,
-                     int64_t columns, const float *first) {
+                     const cvl_stretch *stretch, int64_t b_row, float *const *row, int64_t rows,
+                     int64_t j, int64_t columns, const float *first) {
   float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
   size_t bytes = (size_t)columns * sizeof(float);
   for (int i = 0; i < mr; i++) aside[i] = c[i];
@@ -36,15 +36,34 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
     memset(c, 0, sizeof c);
     for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
   }
-  kernel(stretch, b->stretches, aside, b->add, first);
+  kernel(stretch, b->stretches, b_row, aside, b->add, first);
   for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
+}
+
+/* A single row of A: as many columns of B as fit the registers. Returns how many columns have been made. */
+static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
+  cvl_stretch at[CVL_BLOCK_K];
+  int64_t j = 0;
+  if (b->rows != 1 || b->b_row <= tile->nr || b->layout != CVL_BY_ROWS) return 0;
+  for (; j + tile->width <= b->columns; j += tile->width) {
+    float *row = b->row[0] + j;
+    for (int s = 0; s < b->stretches; s++) {
+      at[s] = b->stretch[s];
+      at[s].b += j;
+    }
+    tile->thin(at, b->stretches, b->b_row, &row, b->add,
+               b->add || b->bias == NULL ? NULL : b->bias + j);
+  }
+  return j;
 }
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK / tile->pack, 1};
+  const int64_t b_row = b->b_row > 0 ? b->b_row : tile->nr;
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
-  for (int64_t j = 0; j < b->columns; j += tile->nr) {
+  int64_t done = run_thin(tile, b);
+  for (int64_t j = done; j < b->columns; j += tile->nr) {
     int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
     const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
     for (int s = 0; s < b->stretches; s++) {
@@ -63,9 +82,10 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
       if (rows >= mr && columns == tile->nr) {
         for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
-        kernel(at, b->stretches, row, b->add, first);
+        kernel(at, b->stretches, b_row, row, b->add, first);
       } else {
-        run_edge(kernel, (int)mr, b, at, b->row + i, rows < mr ? rows : mr, j, columns, first);
+        run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
+                 first);
       }
       for (int s = 0; s < b->stretches; s++) at[s].a += mr * across[b->layout];
     }

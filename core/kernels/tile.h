@@ -1,7 +1,7 @@
 /*
 ** The micro-kernels under every matrix product: a tile of C, `mr` rows by `nr` columns, held in registers while its sums
 ** are made. Blocks of A have their rows or columns at a constant distance, so that every address is one register and a
-** constant; B is packed in panels of `nr` columns, {K, nr} dense.
+** constant; B is packed in panels of `nr` columns, {K, nr} dense, or lies as it is, its rows `b_row` floats apart.
 */
 #ifndef CVL_KERNELS_TILE_H
 #define CVL_KERNELS_TILE_H
@@ -48,15 +48,16 @@ typedef struct cvl_stretch {
 } cvl_stretch;
 
 /* row[i][j] = (add ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr.
-** first == NULL stands for zeros. */
-typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, float *const *row, bool add,
-                             const float *first);
+** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros. */
+typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
+                             bool add, const float *first);
 
-/* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block. */
+/* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block; `thin` makes a single row of
+** `width` columns, where B was not packed and A is stored by rows. */
 typedef struct cvl_tile {
-  int mr, nr;
+  int mr, nr, width;
   int pack; /* operands in the room of a float: 1, or 2 of bfloat16 */
-  cvl_tile_kernel *kernel[CVL_LAYOUTS], *low[CVL_LAYOUTS];
+  cvl_tile_kernel *kernel[CVL_LAYOUTS], *low[CVL_LAYOUTS], *thin;
 } cvl_tile;
 
 /* For each ISA a wide one, and a narrow one for matrices of few columns. */
@@ -80,15 +81,16 @@ static inline const cvl_tile *cvl_bf16_tile(int64_t columns) {
 }
 
 /*
-** A block of C, {rows, columns}, row i at row[i], from one block of A and packed panels of B.
+** A block of C, {rows, columns}, row i at row[i], from one block of A and panels of B.
 ** The block of A is read in whole tiles: what lies beyond `rows` must be numbers, their sums are dropped.
-** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0.
+** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0. A B that was not packed has panels nr
+** floats apart, and its columns must be a multiple of nr.
 */
 typedef struct cvl_block {
   cvl_layout layout;
   int64_t rows, columns;
   float *const *row;
-  int64_t panel_size;
+  int64_t panel_size, b_row;  /* b_row: of a B that was not packed; or 0 */
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
   bool add;          /* to what the rows hold */

@@ -6,52 +6,59 @@
 */
 
 /* Accumulators, one row of B and one broadcast must fit the registers: 16 of them, 32 with AVX-512. */
-enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12 };
+enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12, THIN_VECTORS = 8 };
 
-/* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1. All
-** four are constants where this is called. */
-INLINE void tile(const cvl_stretch *s, int stretches, float *const *row, bool add,
+/* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
+** `ahead`: the next panel of B, beside this one, is asked for. These five are constants where this is called. */
+INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row, bool add,
                  const float *first, const int rows, const int vectors, const int across,
-                 const int along) {
-  vec c[12][2];
+                 const int along, const bool ahead) {
+  vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; v++)
       c[i][v] = add ? load(row[i] + v * LANES) : first != NULL ? load(first + v * LANES) : (vec){0};
   for (int q = 0; q < stretches; q++) {
     const float *a = s[q].a, *b = s[q].b;
     for (int64_t k = s[q].count; k > 0; k--) {
-      operand b0 = LOAD(b), b1 = vectors > 1 ? LOAD(b + LANES) : b0;
+      operand bv[THIN_VECTORS];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; v++) bv[v] = LOAD(b + v * LANES);
 #pragma GCC unroll 12
       for (int i = 0; i < rows; i++) {
         operand x = SPLAT(a + i * across);
-        c[i][0] = ADD_PRODUCT(c[i][0], x, b0);
-        if (vectors > 1) c[i][1] = ADD_PRODUCT(c[i][1], x, b1);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) c[i][v] = ADD_PRODUCT(c[i][v], x, bv[v]);
       }
-      b += vectors * LANES;
+      if (ahead)
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(b + (vectors + v) * LANES);
+      b += b_row;
       a += along;
     }
   }
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) store(row[i] + v * LANES, c[i][v]);
 }
 
-#define KERNEL(name, rows, vectors, across, along)                                               \
-  static SUMS void name##_sums(const cvl_stretch *s, int stretches, float *const *row, bool add, \
-                               const float *first) {                                             \
-    if (add)                                                                                     \
-      tile(s, stretches, row, true, NULL, rows, vectors, across, along);                         \
-    else if (first != NULL)                                                                      \
-      tile(s, stretches, row, false, first, rows, vectors, across, along);                       \
-    else                                                                                         \
-      tile(s, stretches, row, false, NULL, rows, vectors, across, along);                        \
-  }                                                                                              \
-  static void name(const cvl_stretch *s, int stretches, float *const *row, bool add,             \
-                   const float *first) {                                                         \
-    RUN(name##_sums(s, stretches, row, add, first));                                             \
+/* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. */
+#define KERNEL(name, rows, vectors, across, along)                                        \
+  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,        \
+                               float *const *row, bool add, const float *first) {         \
+    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                \
+      tile(s, stretches, b_row, row, add, first, rows, vectors, across, along, true);     \
+    else if (add)                                                                         \
+      tile(s, stretches, b_row, row, true, NULL, rows, vectors, across, along, false);    \
+    else if (first != NULL)                                                               \
+      tile(s, stretches, b_row, row, false, first, rows, vectors, across, along, false);  \
+    else                                                                                  \
+      tile(s, stretches, b_row, row, false, NULL, rows, vectors, across, along, false);   \
+  }                                                                                       \
+  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row, \
+                   bool add, const float *first) {                                        \
+    RUN(name##_sums(s, stretches, b_row, row, add, first));                               \
   }
 
 /* The four layouts for tiles of one size. */
@@ -67,11 +74,12 @@ KERNELS(wide, WIDE_ROWS, 2)
 KERNELS(wide_low, CVL_TILE_LOW_ROWS, 2)
 KERNELS(narrow, NARROW_ROWS, 1)
 KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
+KERNEL(thin, 1, THIN_VECTORS, CVL_BLOCK_ROW, 1)
 
 /* The two entries of a table of tiles. */
-#define TILES(pack)                                               \
-  {                                                               \
-    {WIDE_ROWS, 2 * LANES, pack, NAMES(wide), NAMES(wide_low)}, { \
-      NARROW_ROWS, LANES, pack, NAMES(narrow), NAMES(narrow_low)  \
-    }                                                             \
+#define TILES(pack)                                                                           \
+  {                                                                                           \
+    {WIDE_ROWS, 2 * LANES, THIN_VECTORS * LANES, pack, NAMES(wide), NAMES(wide_low), thin}, { \
+      NARROW_ROWS, LANES, THIN_VECTORS *LANES, pack, NAMES(narrow), NAMES(narrow_low), thin   \
+    }                                                                                         \
   }

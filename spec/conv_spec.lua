@@ -238,3 +238,81 @@ describe("convolution", function()
     assert.equal(bytes[1], bytes[3])
   end)
 end)
+
+describe("nn.conv_norm", function()
+  local nn = convlua.nn
+
+  -- conv's options, shape of x; with few channels, many, groups, one image, and both strides of Winograd
+  local cases = {
+    { { filter_shape = { 3, 3, 3, 8 }, padding = "same" }, { 16, 7, 6, 3 } },
+    { { filter_shape = { 3, 3, 32, 40 }, padding = 1 }, { 2, 9, 10, 32 } },
+    { { filter_shape = { 3, 3, 64, 128 }, strides = 2, padding = "same", use_bias = false }, { 2, 12, 12, 64 } },
+    { { filter_shape = { 5, 4, 7, 21 } }, { 3, 8, 8, 7 } },
+    { { filter_shape = { 1, 1, 33, 160 }, strides = 2 }, { 1, 5, 5, 33 } },
+    { { filter_shape = { 3, 3, 1, 24 }, groups = 24, padding = 1 }, { 2, 6, 6, 24 } },
+    { { filter_shape = { 2, 2, 3, 10 }, groups = 2 }, { 2, 6, 6, 6 } },
+  }
+
+  local function layers(options, activation)
+    local conv = nn.Conv2D(options)
+    local filter_shape = options.filter_shape
+    local K = filter_shape[4]
+    local norm = nn.BatchNorm{ feature_count = K, activation = activation }
+    convlua.no_grad(function()
+      if conv.bias then conv.bias:copy_(convlua.randn { K }) end
+      norm.scale:copy_(convlua.randn { K })
+      norm.offset:copy_(convlua.randn { K })
+      norm.running_mean:copy_(convlua.randn { K })
+      norm.running_var:copy_(convlua.rand { K } + 0.5)
+    end)
+    conv:eval()
+    norm:eval()
+    return conv, norm
+  end
+
+  it("gives in one pass what the two layers give", function()
+    for i, case in ipairs(cases) do
+      for _, activation in ipairs { "identity", "relu" } do
+        for _, with_residual in ipairs { false, true } do
+          convlua.manual_seed(i)
+          local conv, norm = layers(case[1], activation)
+          local x = convlua.randn(case[2])
+          convlua.no_grad(function()
+            local between = conv(x)
+            local residual = with_residual and convlua.randn(between.shape) or nil
+            local apart = distance(nn.conv_norm(conv, norm, x, residual), norm(between, residual))
+            assert(apart <= 1e-5, ("case %d, %s: %g apart"):format(i, activation, apart))
+          end)
+        end
+      end
+    end
+  end)
+
+  it("runs the layers one after the other where a gradient or the batch's statistics are asked for", function()
+    local conv, norm = layers({ filter_shape = { 3, 3, 3, 8 } }, "relu")
+    local x = convlua.randn { 4, 6, 6, 3 }
+    local y = nn.conv_norm(conv, norm, x)
+    assert.same(flat(norm(conv(x))), flat(y))
+    y:sum():backward()
+    assert.same({ 3, 3, 3, 8 }, conv.filter.grad.shape)
+    norm:train()
+    local before = flat(norm.running_mean)
+    convlua.no_grad(nn.conv_norm, conv, norm, x)
+    assert.not_same(before, flat(norm.running_mean))
+  end)
+
+  it("says what does not fit", function()
+    local conv, norm = layers({ filter_shape = { 3, 3, 3, 8 } }, "relu")
+    local x = convlua.randn { 4, 6, 6, 3 }
+    local function fails(message, ...)
+      local ok, text = pcall(convlua.no_grad, nn.conv_norm, ...)
+      assert.is_false(ok)
+      assert(text:find(message, 1, true), text)
+    end
+    fails("expected residual {4, 4, 4, 8} as y, got {4, 4, 4, 1}", conv, norm, x, convlua.randn { 4, 4, 4, 1 })
+    fails("8", conv, nn.BatchNorm { feature_count = 7 }:eval(), x)
+    fails("Conv2D", conv, norm, convlua.randn { 4, 6, 6, 2 })
+    fails("a convolution and a normalization expected, got BatchNorm and Conv2D", norm, conv, x)
+    fails("tensor expected, got nil", conv, norm)
+  end)
+end)

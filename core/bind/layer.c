@@ -5,6 +5,7 @@
 **   layer:parameters(), layer:buffers()      lists of {name, tensor}, by name
 **   layer:train(), layer:eval(), layer:to(dtype or device)
 **   layer:multiply_adds(shape), layer:window()
+** and core.conv_norm(conv, norm, x, residual).
 */
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "bind/check.h"
 #include "bind/open.h"
 #include "bind/options.h"
-#include "layers/layer.h"
+#include "layers/conv_norm.h"
 
 #define CVL_LAYER_TYPE "convlua.layer"
 
@@ -84,6 +85,31 @@ static int forward(lua_State *L) {
     e = (cvl_err){0};
   }
   if (rc != 0) return cvl_raise(L, l->type->name, &e);
+  cvl_collect_if_due(L);
+  return 1;
+}
+
+/* conv_norm(conv, norm, x, residual or nil) -> norm(conv(x), residual) */
+static int conv_norm(lua_State *L) {
+  cvl_layer *conv = check_layer(L, 1), *norm = check_layer(L, 2);
+  cvl_tensor **y, *residual;
+  cvl_err e = {0};
+  int rc;
+  lua_settop(L, 4);
+  cvl_check_tensor(L, 3);
+  if (!lua_isnil(L, 4)) cvl_check_tensor(L, 4);
+  if (conv->type->n_in != 1 || norm->type->n_in != 2)
+    return luaL_error(L, "conv_norm: a convolution and a normalization expected, got %s and %s",
+                      conv->type->name, norm->type->name);
+  y = cvl_box(L);
+  for (int attempt = 0;; attempt++) {
+    residual = lua_isnil(L, 4) ? NULL : cvl_check_tensor(L, 4);
+    rc = cvl_conv_norm(conv, norm, cvl_check_tensor(L, 3), residual, y, &e);
+    if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
+    cvl_collect_all(L);
+    e = (cvl_err){0};
+  }
+  if (rc != 0) return cvl_raise(L, conv->type->name, &e);
   cvl_collect_if_due(L);
   return 1;
 }
@@ -325,4 +351,6 @@ void cvl_open_layer(lua_State *L) {
   lua_pop(L, 1);
   lua_pushcfunction(L, layers);
   lua_setfield(L, -2, "layers");
+  lua_pushcfunction(L, conv_norm);
+  lua_setfield(L, -2, "conv_norm");
 }

@@ -87,8 +87,8 @@ static algorithm choose(const cvl_conv *p, pass way) {
 }
 
 static const struct {
-  int (*forward)(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
-                 cvl_err *e);
+  int (*forward)(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                 float *y, cvl_err *e);
   int (*backward_data)(const cvl_conv *p, const float *gy, const float *w, float *gx, cvl_err *e);
   int (*backward_filter)(const cvl_conv *p, const float *x, const float *gy, float *gw, cvl_err *e);
 } algorithms[] = {
@@ -99,9 +99,9 @@ static const struct {
     [GEMM] = {cvl_implicit_forward, cvl_implicit_backward_data, cvl_implicit_backward_filter},
 };
 
-int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
-                     cvl_err *e) {
-  return algorithms[choose(p, FORWARD)].forward(p, x, w, bias, y, e);
+int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                     float *y, cvl_err *e) {
+  return algorithms[choose(p, FORWARD)].forward(p, x, w, then, y, e);
 }
 
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,

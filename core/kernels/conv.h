@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "kernels/epilogue.h"
 
 typedef struct cvl_conv {
   int64_t N, C, K, groups;
@@ -24,10 +25,10 @@ typedef struct cvl_conv {
 ** measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
 
-/* All tensors dense. The result is written, not added to. `bias` {K} or NULL. CVL_ENOMEM when scratch cannot be had.
+/* All tensors dense. The result is written, not added to. CVL_ENOMEM when scratch cannot be had.
 ** Bits do not depend on the number of threads. */
-int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
-                     cvl_err *e);
+int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                     float *y, cvl_err *e);
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                            cvl_err *e);
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,

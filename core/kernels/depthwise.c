@@ -16,7 +16,8 @@ enum {
 typedef struct {
   const cvl_conv *p;
   const cvl_depthwise *kernel;
-  const float *source, *bias;
+  const float *source, *bias; /* bias: where sums start */
+  cvl_epilogue then;
   float *w,
       *target; /* w is read only by gather, which shares this struct with the gradient of the filter */
   const float *gy;
@@ -84,6 +85,9 @@ static void gather_lines(void *context, int64_t chunk, int worker) {
       j->kernel->gather(&l, false, j->bias, y, a[2].stride * l.C);
       l.axis.taps = a[2].taps;
     }
+    if (!cvl_epilogue_is_shift(&j->then))
+      cvl_epilogue_run(&j->then, a[2].count, l.C, a[2].stride * l.C,
+                       j->then.residual != NULL ? j->then.residual + (y - j->target) : NULL, y);
   }
 }
 
@@ -92,12 +96,13 @@ static void gather(job *j) {
   cvl_parallel(ceil_div(j->lines, LINES), gather_lines, j);
 }
 
-int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
-                          float *y, cvl_err *e) {
+int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w,
+                          const cvl_epilogue *then, float *y, cvl_err *e) {
   job j = {.p = p,
            .kernel = kernel_used(),
            .source = x,
-           .bias = bias,
+           .bias = cvl_epilogue_is_shift(then) ? then->shift : NULL,
+           .then = *then,
            .w = (float *)(uintptr_t)w,
            .target = y,
            .target_size = p->out};

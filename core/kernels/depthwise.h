@@ -9,8 +9,8 @@
 
 #include "kernels/patches.h"
 
-int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
-                          float *y, cvl_err *e);
+int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w,
+                          const cvl_epilogue *then, float *y, cvl_err *e);
 int cvl_depthwise_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                                 cvl_err *e);
 int cvl_depthwise_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,

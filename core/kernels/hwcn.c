@@ -24,7 +24,8 @@ enum {
 typedef struct {
   const cvl_conv *p;
   const cvl_hwcn *kernel;
-  const float *x, *w, *bias, *gy;
+  const float *x, *w, *gy;
+  cvl_epilogue then;
   float *y;              /* or gw */
   bool flip;             /* w {filter, K, C} with its taps reversed: the gradient of the data */
   int64_t size[3];       /* of a region of x, with padding */
@@ -198,13 +199,17 @@ static void forward_task(void *context, int64_t chunk, int worker) {
   const cvl_conv *p = j->p;
   task t = start(j, chunk, worker);
   int64_t row = p->out[2] * p->K, image = p->out[0] * p->out[1] * row;
+  bool shift = cvl_epilogue_is_shift(&j->then), at_end = j->then.residual != NULL;
   for (int64_t o0 = 0; o0 < p->out[0]; o0++)
     for (int64_t o1 = 0; o1 < t.rows; o1++) {
+      int64_t at = t.image * image + (o0 * p->out[1] + t.first + o1) * row;
       t.line.x = row_start(j, &t, o0, o1);
-      j->kernel->forward(&t.line, j->packed, j->width, j->bias, t.target);
-      j->kernel->collect(t.target, row,
-                         j->y + t.image * image + (o0 * p->out[1] + t.first + o1) * row, image,
-                         t.images);
+      j->kernel->forward(&t.line, j->packed, j->width, shift ? j->then.shift : NULL, t.target);
+      if (!shift && !at_end) j->kernel->finish(&j->then, p->out[2], p->K, t.target);
+      j->kernel->collect(t.target, row, j->y + at, image, t.images);
+      for (int64_t i = 0; at_end && i < t.images; i++)
+        cvl_epilogue_run(&j->then, p->out[2], p->K, p->K, j->then.residual + at + i * image,
+                         j->y + at + i * image);
     }
 }
 
@@ -220,9 +225,9 @@ done:
   return rc;
 }
 
-int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
-                     cvl_err *e) {
-  return forward(&(job){.p = p, .x = x, .w = w, .bias = bias, .y = y}, e);
+int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                     float *y, cvl_err *e) {
+  return forward(&(job){.p = p, .x = x, .w = w, .then = *then, .y = y}, e);
 }
 
 /* With strides of 1 the convolution of gy, padded by what the filter reaches beyond its first tap, with the reversed

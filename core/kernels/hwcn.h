@@ -17,8 +17,8 @@ bool cvl_hwcn_possible(const cvl_conv *p, bool data);
 /* Images that are worked on together, and so the number of which N had better be a multiple. */
 int cvl_hwcn_lanes(void);
 
-int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const float *bias, float *y,
-                     cvl_err *e);
+int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                     float *y, cvl_err *e);
 int cvl_hwcn_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                            cvl_err *e);
 int cvl_hwcn_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
@@ -47,6 +47,8 @@ typedef struct cvl_hwcn {
   void (*collect)(const float *from, int64_t n, float *to, int64_t distance, int64_t images);
   /* y {positions, pitch}, of one row, from w {tiles, sums, width of the tile} and bias {K} or NULL. */
   void (*forward)(const cvl_hwcn_rows *r, const float *w, int width, const float *bias, float *y);
+  /* `then`, which has no residual, done to y {positions, K, lanes}. */
+  void (*finish)(const cvl_epilogue *then, int64_t positions, int64_t K, float *y);
   /* acc {K, sums + CVL_HWCN_SPARE, lanes} += x gy, summed over all rows and positions. */
   void (*filter)(const cvl_hwcn_rows *r, const float *gy, int width, float *acc);
   /* gw {sums, K}: the lanes of acc added up. */

@@ -1,7 +1,7 @@
 #include <stddef.h>
 
+#include "kernels/epilogue_vector.h"
 #include "kernels/hwcn.h"
-#include "kernels/vector.h"
 
 /* Sums held in registers, and filters worked on together: the fewer of either, the more loads per product. */
 enum { SUMS = LANES == 16 ? 24 : 12, WIDTH = LANES == 16 ? 8 : 6 };
@@ -165,6 +165,16 @@ static void forward(const cvl_hwcn_rows *r, const float *w, int width, const flo
                                               y + k * LANES);
 }
 
+static void finish(const cvl_epilogue *then, int64_t positions, int64_t K, float *y) {
+  epilogue_part p = {.floor = splat(then->relu ? 0 : -INFINITY)};
+  for (int64_t i = 0; i < positions; i++)
+    for (int64_t k = 0; k < K; k++, y += LANES) {
+      p.factor = splat(then->factor != NULL ? then->factor[k] : 1);
+      p.shift = splat(then->shift != NULL ? then->shift[k] : 0);
+      store(y, epilogue_of(&p, load(y), NULL, LANES));
+    }
+}
+
 static void filter(const cvl_hwcn_rows *r, const float *gy, int width, float *acc) {
   for (int64_t k = 0; k < r->K; k += width)
     filter_kernels[at_most(width, r->K - k)](r, gy + k * LANES,
@@ -189,5 +199,6 @@ const cvl_hwcn CVL_ISA_NAME(cvl_hwcn) = {.lanes = LANES,
                                          .spread = spread,
                                          .collect = collect,
                                          .forward = forward,
+                                         .finish = finish,
                                          .filter = filter,
                                          .reduce = reduce};

@@ -45,7 +45,8 @@ typedef struct {
 } box;
 
 typedef struct {
-  const float *source, *w, *bias;
+  const float *source, *w;
+  cvl_epilogue then;
   float *target;
   int64_t images, groups, depth, columns; /* per group: channels of the source, of the target */
   int64_t target_size[3], filter[3];
@@ -241,7 +242,9 @@ static void run_task(void *context, int64_t chunk, int worker) {
           rows = min(j->block, cvl_patches_rows(&patches) - r);
   int64_t panel = (task - b->first_task) / b->row_blocks * j->group, column = panel * nr;
   int64_t columns = min(j->columns - column, j->group * nr), filled = round_up(rows, j->tile->mr);
-  const float *bias = j->bias != NULL ? j->bias + g * j->columns + column : NULL;
+  cvl_epilogue then = cvl_epilogue_from(&j->then, g * j->columns + column);
+  bool shift = cvl_epilogue_is_shift(&then);
+  const float *bias = shift ? then.shift : NULL; /* where the sums start */
   int64_t b_row = j->in_place ? j->w_row : nr, panel_size = j->in_place ? nr : all_sums * nr;
   const float *panels = j->in_place
                             ? j->w + g * j->w_group + column
@@ -270,6 +273,9 @@ static void run_task(void *context, int64_t chunk, int worker) {
                                         .add = k > 0,
                                         .bias = bias});
   }
+  for (int64_t i = 0; !shift && i < rows; i++)
+    cvl_epilogue_run(&then, 1, columns, columns,
+                     then.residual != NULL ? then.residual + (row[i] - j->target) : NULL, row[i]);
 }
 
 static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
@@ -305,12 +311,12 @@ done:
   return rc;
 }
 
-int cvl_implicit_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
-                         float *y, cvl_err *e) {
+int cvl_implicit_forward(const cvl_conv *p, const float *x, const float *w,
+                         const cvl_epilogue *then, float *y, cvl_err *e) {
   int64_t C = p->C / p->groups, K = p->K / p->groups;
   job j = {.source = x,
            .w = w,
-           .bias = bias,
+           .then = *then,
            .target = y,
            .images = p->N,
            .groups = p->groups,

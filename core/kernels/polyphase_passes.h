@@ -10,9 +10,9 @@ static void back_input(const float *const *pixel, int64_t C, float *v, int64_t p
   input_2d(back_input_1d, STORE, PACK, 5, PLACES, pixel, C, v, plane, chunk);
 }
 
-static void back_output(const float *m, int64_t plane, int64_t columns, const float *bias,
-                        float *const *pixel, bool past) {
-  output_2d(back_output_1d, PLACES, 8, m, plane, columns, bias, pixel, past);
+static void back_output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
+                        const float *const *residual, float *const *pixel, bool past) {
+  output_2d(back_output_1d, PLACES, 8, m, plane, columns, then, residual, pixel, past);
 }
 
 const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,

@@ -32,8 +32,9 @@ enum {
 };
 
 typedef struct {
-  const float *x, *w, *bias;
+  const float *x, *w;
   float *y;
+  cvl_epilogue then;
   cvl_tiled source, target;
   int64_t tiles;
   int64_t w_tap, w_row, w_column;
@@ -149,10 +150,14 @@ static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int
                    const float *m) {
   int64_t k = panel * j->tile->nr, columns = min(j->target.C - k, panels * j->tile->nr);
   float *pixel[CVL_MOST_WRITES * CVL_MOST_WRITES];
+  const float *residual[CVL_MOST_WRITES * CVL_MOST_WRITES];
+  const cvl_epilogue then = cvl_epilogue_from(&j->then, k);
   for (int64_t t = 0; t < rows; t++) {
     cvl_tile_pixels(&j->target, first + t, j->y + k, NULL, pixel);
-    j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns,
-                        j->bias != NULL ? j->bias + k : NULL, pixel, j->past);
+    if (then.residual != NULL)
+      cvl_tile_pixels_read(&j->target, first + t, then.residual + k, NULL, residual);
+    j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns, &then,
+                        then.residual != NULL ? residual : NULL, pixel, j->past);
   }
 }
 
@@ -278,11 +283,11 @@ static int run(job *j, int64_t images, cvl_err *e) {
   return rc;
 }
 
-int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
-                         float *y, cvl_err *e) {
+int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
+                         const cvl_epilogue *then, float *y, cvl_err *e) {
   job j = {.x = x,
            .w = w,
-           .bias = bias,
+           .then = *then,
            .y = y,
            .source =
                {.H = p->in[1], .W = p->in[2], .C = p->C, .top = p->before[1], .left = p->before[2]},

@@ -18,8 +18,8 @@
 bool cvl_winograd_possible(const cvl_conv *p);
 
 /* The contracts are those of conv.h, for such a problem. */
-int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w, const float *bias,
-                         float *y, cvl_err *e);
+int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
+                         const cvl_epilogue *then, float *y, cvl_err *e);
 int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                                cvl_err *e);
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
@@ -46,10 +46,11 @@ typedef struct cvl_winograd {
   /* The same where the sum is over tiles, from which a filter's gradient is made. */
   void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane,
                        int64_t chunk);
-  /* y = A^T m A + bias, m {planes, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks out. `past` the
-  ** caches, if the CPU can, when columns are a multiple of 16 and pixels aligned to 64 bytes. */
-  void (*output)(const float *m, int64_t plane, int64_t columns, const float *bias,
-                 float *const *pixel, bool past);
+  /* y = A^T m A and `then`, m {planes, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks out, with
+  ** their residuals, or NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels aligned to
+  ** 64 bytes. */
+  void (*output)(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
+                 const float *const *residual, float *const *pixel, bool past);
   /* z = A d A^T, from the {4, 4} pixels {K} of a tile of gy, to panels of `nr` columns. */
   void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                       int nr);

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "kernels/epilogue_vector.h"
 #include "kernels/tile.h"
 #include "kernels/transpose.h"
 #include "kernels/vector.h"
@@ -62,9 +63,11 @@ INLINE void gradient_2d(transform *f, put *write, const int size, const int plac
   }
 }
 
-/* n channels from k on: {places, places} planes to {size, size} pixels, of which NULL ones are skipped. */
+/* n channels from k on: {places, places} planes to {size, size} pixels, of which NULL ones are skipped. `shift`: there is
+** no more to p than that. */
 INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      vec bias, float *const *pixel, int64_t k, int64_t n, const bool past) {
+                      const epilogue_part *p, const bool shift, const float *const *residual,
+                      float *const *pixel, int64_t k, int64_t n, const bool past) {
   vec half[MOST][MOST], in[MOST], out[MOST];
   for (int s = 0; s < places; s++, m += plane) {
 #pragma GCC unroll 9
@@ -76,29 +79,46 @@ INLINE void to_pixels(transform *f, const int places, const int size, const floa
   for (int r = 0; r < size; r++) {
     f(out, half[r]);
 #pragma GCC unroll 9
-    for (int s = 0; s < size; s++)
-      if (pixel[r * size + s] == NULL)
-        continue;
-      else if (past)
-        stream(pixel[r * size + s] + k, out[s] + bias);
+    for (int s = 0; s < size; s++) {
+      float *to = pixel[r * size + s];
+      if (to == NULL) continue;
+      const float *add = residual != NULL ? residual[r * size + s] + k : NULL;
+      vec y = shift ? out[s] + p->shift : epilogue_of(p, out[s], add, n);
+      if (past)
+        stream(to + k, y);
       else
-        store_n(pixel[r * size + s] + k, out[s] + bias, n);
+        store_n(to + k, y, n);
+    }
   }
 }
 
-INLINE void output_2d(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      int64_t columns, const float *bias, float *const *pixel, bool past) {
+INLINE void output_all(transform *f, const int places, const int size, const float *m,
+                       int64_t plane, int64_t columns, const cvl_epilogue *then, const bool shift,
+                       const float *const *residual, float *const *pixel, bool past) {
+  epilogue_part p;
   int64_t k = 0, n;
-  for (; past && k < columns; k += LANES)
-    to_pixels(f, places, size, m + k, plane, bias != NULL ? load(bias + k) : (vec){0}, pixel, k,
-              LANES, true);
-  for (; k + LANES <= columns; k += LANES)
-    to_pixels(f, places, size, m + k, plane, bias != NULL ? load(bias + k) : (vec){0}, pixel, k,
-              LANES, false);
-  if ((n = columns - k) > 0)
-    to_pixels(f, places, size, m + k, plane, bias != NULL ? load_part(bias + k, n) : (vec){0},
-              pixel, k, n, false);
+  for (; past && k < columns; k += LANES) {
+    p = epilogue_at(then, k, LANES);
+    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, LANES, true);
+  }
+  for (; k + LANES <= columns; k += LANES) {
+    p = epilogue_at(then, k, LANES);
+    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, LANES, false);
+  }
+  if ((n = columns - k) > 0) {
+    p = epilogue_at(then, k, n);
+    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, n, false);
+  }
   if (past) stream_end();
+}
+
+INLINE void output_2d(transform *f, const int places, const int size, const float *m, int64_t plane,
+                      int64_t columns, const cvl_epilogue *then, const float *const *residual,
+                      float *const *pixel, bool past) {
+  if (cvl_epilogue_is_shift(then))
+    output_all(f, places, size, m, plane, columns, then, true, NULL, pixel, past);
+  else
+    output_all(f, places, size, m, plane, columns, then, false, residual, pixel, past);
 }
 
 /* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
@@ -146,14 +166,15 @@ INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int
 /* {6, 6} planes to the {3, 3} taps of the filter's gradient. */
 INLINE void filter_gradient_2d(transform *f, const float *u, int64_t plane, int64_t n, float *gw,
                                int64_t tap) {
+  const epilogue_part nothing = {0};
   float *pixel[9], whole[6 * 6][LANES];
   int64_t i = 0;
   for (int t = 0; t < 9; t++) pixel[t] = gw + t * tap;
   for (; i + LANES <= n; i += LANES)
-    to_pixels(f, 6, 3, u + i, plane, (vec){0}, pixel, i, LANES, false);
+    to_pixels(f, 6, 3, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
   if (i == n) return;
   for (int t = 0; t < 36; t++) store(whole[t], load_part(u + t * plane + i, n - i));
-  to_pixels(f, 6, 3, whole[0], LANES, (vec){0}, pixel, i, n - i, false);
+  to_pixels(f, 6, 3, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
 }
 
 #endif

@@ -19,9 +19,9 @@ static void input(const float *const *pixel, int64_t C, float *v, int64_t plane,
   input_2d(input_1d, STORE, PACK, PLACES, PLACES, pixel, C, v, plane, chunk);
 }
 
-static void output(const float *m, int64_t plane, int64_t columns, const float *bias,
-                   float *const *pixel, bool past) {
-  output_2d(output_1d, PLACES, 4, m, plane, columns, bias, pixel, past);
+static void output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
+                   const float *const *residual, float *const *pixel, bool past) {
+  output_2d(output_1d, PLACES, 4, m, plane, columns, then, residual, pixel, past);
 }
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,

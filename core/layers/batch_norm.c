@@ -52,6 +52,17 @@ static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   return relu ? y : cvl_activate(s, o->activation, y);
 }
 
+static bool statistics(const cvl_layer *l, cvl_statistics *given) {
+  const options *o = l->options;
+  given->scale = cvl_slot_tensor(l, "scale");
+  given->offset = cvl_slot_tensor(l, "offset");
+  given->mean = cvl_slot_tensor(l, "running_mean");
+  given->var = cvl_slot_tensor(l, "running_var");
+  given->epsilon = o->epsilon;
+  given->relu = strcmp(cvl_activations[o->activation], "relu") == 0;
+  return !l->training && (given->relu || o->activation == 0);
+}
+
 static int cost(const cvl_layer *l, const cvl_shape *x, cvl_shape *y, int64_t *multiply_adds,
                 cvl_err *e) {
   (void)y, (void)multiply_adds;
@@ -63,7 +74,7 @@ CVL_LAYER(BatchNorm,
          "norm(x, residual or nil): x {..., feature_count} -> the same shape, each channel with mean 0 and variance 1, then "
          "* scale + offset + residual and the activation. In training the batch's statistics are used, and the running ones "
          "become momentum*running + (1 - momentum)*batch (TensorFlow's momentum). Ioffe & Szegedy 2015, arXiv:1502.03167.",
-  .n_in = 2, .n_optional = 1, .build = build, .forward = forward, .cost = cost,
+  .n_in = 2, .n_optional = 1, .build = build, .forward = forward, .statistics = statistics, .cost = cost,
   CVL_OPTIONS(options, CVL_INTEGER(options, feature_count, 0, CVL_REQUIRED, "channels, the last axis of x"),
               CVL_NUMBER(options, momentum, 0.99, CVL_NOT_NEGATIVE, "how much of the running statistics stays at each step"),
               CVL_NUMBER(options, epsilon, 1e-3, CVL_NOT_NEGATIVE, "added to the variance"), CVL_ACTIVATION(options)));

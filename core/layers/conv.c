@@ -7,7 +7,7 @@
 #include <inttypes.h>
 
 #include "layers/layer.h"
-#include "ops/conv.h"
+#include "ops/conv_norm.h"
 #include "ops/view.h"
 
 typedef struct {
@@ -92,6 +92,23 @@ static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
                       cvl_call(s, ops[axes - 1], &c, 3, in[0], filter, cvl_slot_tensor(l, "bias")));
 }
 
+/* The statistics must be for as many channels as there are filters; otherwise the norm's own forward says so. */
+static cvl_tensor *forward_norm(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
+                                const cvl_statistics *norm) {
+  const options *o = l->options;
+  cvl_conv_norm_options c = {conv_options(o), norm->epsilon,
+                             norm->relu ? CVL_NORM_RELU : CVL_NORM_IDENTITY};
+  cvl_tensor *filter = cvl_slot_tensor(l, "filter");
+  int axes = axes_of(l);
+  if (o->activation != 0 || norm->scale->shape.dim[0] != filter->shape.dim[axes + 1] ||
+      cvl_op_kernels(&cvl_op_conv_norm, x, NULL) == NULL)
+    return NULL;
+  if (cvl_check_channels(&x->shape, axes + 2, filter->shape.dim[axes] * o->groups, s->e) != 0)
+    return NULL;
+  return cvl_call(s, &cvl_op_conv_norm, &c, 8, x, filter, cvl_slot_tensor(l, "bias"), norm->scale,
+                  norm->offset, norm->mean, norm->var, norm->residual);
+}
+
 /* Per output element: the filter's taps times its input channels. */
 static int count(const cvl_shape *x, const cvl_shape *filter, const cvl_conv_options *c,
                  cvl_shape *y, int64_t *multiply_adds, cvl_err *e) {
@@ -173,9 +190,9 @@ static int depthwise_cost(const cvl_layer *l, const cvl_shape *x, cvl_shape *y,
   CVL_USE_BIAS(options), CVL_ACTIVATION(options), CVL_FILTER_INITIALIZER(options), \
       CVL_BIAS_INITIALIZER(options)
 
-#define CONV                                                                     \
-  .n_in = 1, .build = build, .forward = forward, .cost = cost, .window = window, \
-  CVL_OPTIONS(options, FILTER, STRIDES, PADDING, DILATIONS, GROUPS, REST)
+#define CONV                                                                                 \
+  .n_in = 1, .build = build, .forward = forward, .forward_norm = forward_norm, .cost = cost, \
+  .window = window, CVL_OPTIONS(options, FILTER, STRIDES, PADDING, DILATIONS, GROUPS, REST)
 
 CVL_LAYER(Conv1D,
   .doc = "Conv1D{filter_shape = {length, in, out}, strides = 1, padding = \"valid\", dilations = 1, groups = 1, use_bias = true, activation = \"identity\"}\n"

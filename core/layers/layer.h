@@ -20,6 +20,14 @@ typedef struct cvl_slot {
   cvl_tensor *x; /* owned */
 } cvl_slot;
 
+/* What a normalization does when its statistics are given: scale (x - mean) / sqrt(var + epsilon) + offset, + residual. */
+typedef struct cvl_statistics {
+  cvl_tensor *scale, *offset, *mean, *var,
+      *residual; /* {K} each, and y's shape or NULL; borrowed */
+  double epsilon;
+  bool relu;
+} cvl_statistics;
+
 typedef struct cvl_layer_type cvl_layer_type;
 typedef struct cvl_layer {
   const cvl_layer_type *type;
@@ -37,6 +45,11 @@ struct cvl_layer_type {
   /* Checks what the options' ranges cannot say and declares the slots; NULL: nothing to do. */
   int (*build)(cvl_layer *l, cvl_err *e);
   cvl_tensor *(*forward)(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in);
+  /* For conv_norm.h: the statistics, all but the residual, false when this layer takes those of its input; and forward
+  ** with a normalization behind it, NULL when that cannot be done in one pass. */
+  bool (*statistics)(const cvl_layer *l, cvl_statistics *given);
+  cvl_tensor *(*forward_norm)(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
+                              const cvl_statistics *norm);
   /* The shape of y for an x of this shape, and how many products are added up for it; both start as x's and 0. NULL: so
   ** they stay. */
   int (*cost)(const cvl_layer *l, const cvl_shape *x, cvl_shape *y, int64_t *multiply_adds,

@@ -13,33 +13,10 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
-#include "kernels/conv.h"
 #include "kernels/reference.h"
+#include "ops/conv_problem.h"
 
 #ifndef CVL_DESCRIBE
-
-/* What the kernels want to know, from the op's shapes: x, w as of conv, whichever of them is the result here. `least`: the
-** precision from which on this pass may round its operands. */
-static int problem(cvl_conv *p, const cvl_args *a, cvl_precision least, const cvl_shape *x,
-                   const cvl_shape *w, cvl_err *e) {
-  const cvl_conv_options *o = a->options;
-  cvl_window v;
-  if (cvl_conv_window(&v, x, w, o, e) != 0) return -1;
-  *p = (cvl_conv){.N = x->dim[0],
-                  .C = x->dim[x->ndim - 1],
-                  .K = w->dim[w->ndim - 1],
-                  .groups = o->groups,
-                  .bf16 = a->precision >= least};
-  for (int i = 0; i < CVL_MAX_SPATIAL; i++) {
-    p->in[i] = v.in[i];
-    p->filter[i] = v.filter[i];
-    p->out[i] = v.out[i];
-    p->stride[i] = v.stride[i];
-    p->dilation[i] = v.dilation[i];
-    p->before[i] = v.before[i];
-  }
-  return 0;
-}
 
 static const cvl_precision FORWARD = CVL_PRECISION_BF16_FULL, BACKWARD = CVL_PRECISION_BF16;
 
@@ -52,21 +29,28 @@ static const cvl_precision FORWARD = CVL_PRECISION_BF16_FULL, BACKWARD = CVL_PRE
 static int run_forward(const cvl_args *a, cvl_precision least, const cvl_tensor *x,
                        const cvl_tensor *w, const cvl_tensor *b, const cvl_tensor *y, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, a, least, &x->shape, &w->shape, e) != 0) return -1;
-  return RUN(forward, &p, cvl_data(x), cvl_data(w), b != NULL ? cvl_data(b) : NULL, cvl_data(y));
+  if (cvl_conv_problem(&p, a, a->options, least, &x->shape, &w->shape, e) != 0) return -1;
+  const real *bias = b != NULL ? cvl_data(b) : NULL;
+#ifdef CVL_DTYPE_F32
+  return cvl_conv_forward(&p, cvl_data(x), cvl_data(w), &(cvl_epilogue){.shift = bias}, cvl_data(y),
+                          e);
+#else
+  cvl_reference_conv_forward(&p, cvl_data(x), cvl_data(w), bias, cvl_data(y));
+  return 0;
+#endif
 }
 
 static int run_data(const cvl_args *a, cvl_precision least, const cvl_tensor *gy,
                     const cvl_tensor *w, const cvl_tensor *gx, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, a, least, &gx->shape, &w->shape, e) != 0) return -1;
+  if (cvl_conv_problem(&p, a, a->options, least, &gx->shape, &w->shape, e) != 0) return -1;
   return RUN(backward_data, &p, cvl_data(gy), cvl_data(w), cvl_data(gx));
 }
 
 static int run_filter(const cvl_args *a, cvl_precision least, const cvl_tensor *x,
                       const cvl_tensor *gy, const cvl_tensor *gw, cvl_err *e) {
   cvl_conv p;
-  if (problem(&p, a, least, &x->shape, &gw->shape, e) != 0) return -1;
+  if (cvl_conv_problem(&p, a, a->options, least, &x->shape, &gw->shape, e) != 0) return -1;
   return RUN(backward_filter, &p, cvl_data(x), cvl_data(gy), cvl_data(gw));
 }
 

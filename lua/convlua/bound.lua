@@ -37,6 +37,8 @@ bound.core = {
   threads = "threads() -> n; threads(n)\n"
     .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
   isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2, avx512 or avx512_bf16.",
+  conv_norm = "conv_norm(conv, norm, x, residual or nil) -> norm(conv(x), residual)\n"
+    .. "Of two layers; in inference, with no gradient recorded, in one pass over memory.",
   layers = "layers() -> list\nThe descriptor of every layer of the core: name, doc, options, ...",
   optimizer = "optimizer{kind = \"SGD\", parameters = {...}, groups = {...}, ...} -> o\n"
     .. "What convlua.optim is made of. o:step(), o:zero_grad(), o:gradient_norm(),\n"

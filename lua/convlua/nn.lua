@@ -7,6 +7,7 @@
 --   nn.softmax_cross_entropy, nn.mse ... losses (losses.lua)
 --   nn.views(model, {...})               the mean over several views of an image (nn/views.lua)
 --   nn.options(given, defaults, who)     options of modules (nn/options.lua)
+--   nn.conv_norm(conv, norm, x, residual)  norm(conv(x), residual), in inference in one pass
 --   nn.watch(tell, f, ...)               see every layer at work (nn/trace.lua)
 
 local core = require "convlua.core"
@@ -20,7 +21,7 @@ local nn = {
   Module = module.Module,
   options = options.read, required = options.required, optional = options.optional,
   choice = options.choice,
-  watch = trace.watch,
+  watch = trace.watch, conv_norm = trace.conv_norm,
   views = require "convlua.nn.views",
 }
 

@@ -154,6 +154,15 @@ static bool find_tap(const axis_plan *a, int64_t f, int64_t *phase, int64_t *t) 
   return false;
 }
 
+/* Whether some position of the phase needs its tap t. */
+static bool is_used(const axis_plan *a, int64_t phase, int64_t t) {
+  for (int64_t i = 0; i < a->parts; i++)
+    if (a->part[i].phase == phase && t >= a->part[i].first_tap &&
+        t < a->part[i].first_tap + a->part[i].axis.taps)
+      return true;
+  return false;
+}
+
 /* Packs the panel of one group and one tap: {depth, nr} of the {columns of patches of its phase, nr}. A tap serves one
 ** phase only: each input reaches a given output by one tap, and each phase holds the taps of one remainder. */
 static void pack(void *context, int64_t chunk, int worker) {
@@ -167,6 +176,7 @@ static void pack(void *context, int64_t chunk, int worker) {
   (void)worker;
   for (int d = 0; d < 3; d++) {
     if (!find_tap(&j->axis[d], f[d], &phase[d], &t[d])) return;
+    if (!is_used(&j->axis[d], phase[d], t[d])) return;
     taps[d] = j->axis[d].phase[phase[d]].taps;
   }
   float *out = j->packed + g * j->all_columns * j->panels * nr +

@@ -48,6 +48,7 @@ ISA.avx512_bf16 = $(ISA.avx512) -mavx512bf16
 # An op's source is compiled once per element type and ISA, and once for its description.
 F32      = $(ISAS:%=f32_%)
 INTEGERS = i32 i64 u8
+HALVES   = bf16 f16
 define VARIANT.f32
 VARIANT.f32_$(1) = -DCVL_REAL=float -DCVL_DTYPE_F32 -DCVL_SUFFIX=f32_$(1) $(ISA.$(1))
 endef
@@ -57,11 +58,14 @@ INTEGER      = -O3 -fwrapv -Wno-type-limits -Wno-tautological-compare# x < 0 and
 VARIANT.i32  = -DCVL_REAL=int32_t -DCVL_DTYPE_I32 -DCVL_SUFFIX=i32 $(INTEGER)
 VARIANT.i64  = -DCVL_REAL=int64_t -DCVL_DTYPE_I64 -DCVL_SUFFIX=i64 $(INTEGER)
 VARIANT.u8   = -DCVL_REAL=uint8_t -DCVL_DTYPE_U8 -DCVL_SUFFIX=u8 $(INTEGER)
+VARIANT.bf16 = -DCVL_REAL=float -DCVL_DTYPE_BF16 -DCVL_SUFFIX=bf16 -O3
+VARIANT.f16  = -DCVL_REAL=float -DCVL_DTYPE_F16 -DCVL_SUFFIX=f16 -O3
 VARIANT.describe = -DCVL_DESCRIBE
 
 # Sources, by what is done with them.
 OP_C     := $(shell grep -lw CVL_DESCRIBE /dev/null $(wildcard core/ops/*.c))
 OP_ANY_C := $(if $(OP_C),$(shell grep -lw CVL_EVERY_DTYPE $(OP_C) /dev/null))
+OP_HALF_C := $(if $(OP_C),$(shell grep -lw CVL_HALF $(OP_C) /dev/null))
 ISA_C    := $(wildcard core/kernels/*_isa.c)
 BF16_C   := $(wildcard core/kernels/*_bf16_isa.c)
 BIND_C   := $(wildcard core/bind/*.c)
@@ -72,7 +76,8 @@ FORMATTED = $(sort $(wildcard core/*.c core/*/*.c core/*/*.h core/*/*.cu core/*/
               $(foreach e,h cc cu,spec/cudasim/*.$(e) spec/cudasim/*/*.$(e))))
 
 OP_O     := $(foreach v,$(F32) f64 describe,$(OP_C:core/%.c=$(BUILD)/%.$(v).o)) \
-            $(foreach v,$(INTEGERS),$(OP_ANY_C:core/%.c=$(BUILD)/%.$(v).o))
+            $(foreach v,$(INTEGERS),$(OP_ANY_C:core/%.c=$(BUILD)/%.$(v).o)) \
+            $(foreach v,$(HALVES),$(OP_HALF_C:core/%.c=$(BUILD)/%.$(v).o))
 ISA_O    := $(foreach i,$(ISAS),$(ISA_C:core/%.c=$(BUILD)/%.$(i).o)) \
             $(foreach i,$(ISA_BF16),$(BF16_C:core/%.c=$(BUILD)/%.$(i).o))
 CORE_O   := $(CORE_C:core/%.c=$(BUILD)/%.o) $(OP_O) $(ISA_O)
@@ -117,7 +122,7 @@ define VARIANT_RULE
 $(BUILD)/ops/%.$(1).o: core/ops/%.c $(NEEDS)
 	$$(call COMPILE,$(VARIANT.$(1)))
 endef
-$(foreach v,$(F32) f64 $(INTEGERS) describe,$(eval $(call VARIANT_RULE,$(v))))
+$(foreach v,$(F32) f64 $(HALVES) $(INTEGERS) describe,$(eval $(call VARIANT_RULE,$(v))))
 
 # Made anew by every run of make, but touched only when the contents change.
 UPDATE   = mkdir -p $(@D) && cat > $@.new && \

@@ -45,13 +45,14 @@ end
 local function tensors()
   return {
     convlua.randn { 2, 3 }, convlua.randn { 4 }, convlua.randn {}, convlua.zeros { 0, 3 },
-    convlua.randn({ 2, 3 }, { dtype = "float64" }), convlua.randn { 1, 6, 6, 2 },
+    convlua.randn({ 2, 3 }, { dtype = "float64" }), convlua.randn({ 2, 3 }, { dtype = "bfloat16" }),
+    convlua.randn({ 4 }, { dtype = "float16" }), convlua.randn { 1, 6, 6, 2 },
     convlua.randn { 3, 3, 2, 4 }, convlua.randn { 3, 2 }:transpose(1, 2),
   }
 end
 
 local texts = {
-  "", "relu", "same", "valid", "float32", "float64", "int64", "uint8", "bool", "mean", "sum", "cpu",
+  "", "relu", "same", "valid", "float32", "float64", "bfloat16", "float16", "int64", "uint8", "bool", "mean", "sum", "cpu",
   "cuda", "no such thing", "a\0b", "%s%n%d", ("x"):rep(3000), "glorot_uniform", "/nonexistent/file",
 }
 local numbers = {

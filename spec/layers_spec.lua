@@ -97,7 +97,7 @@ describe("a layer", function()
     assert.truthy(layer.filter.requires_grad)
     assert.same(before, layer.filter:to_table())
     assert.equal("float64", layer(convlua.zeros({ 1, 5, 2 }):cast "float64").dtype)
-    assert.raises_like(function() layer:to "int32" end, "float32 or float64, not int32")
+    assert.raises_like(function() layer:to "int32" end, "of a floating type, not int32")
   end)
 
   it("is refused with its name when options or inputs do not fit", function()

@@ -69,6 +69,8 @@ describe("an .npz archive", function()
       long = convlua.tensor({ -1, 9007199254740993 }, "int64"),
       byte = convlua.tensor({ 0, 255 }, "uint8"),
       bool = convlua.tensor { true, false },
+      brain = convlua.tensor({ 1, -0.5 }, "bfloat16"),
+      half = convlua.tensor({ 1, -0.5 }, "float16"),
       scalar = convlua.tensor(3.5),
       empty = convlua.zeros(0, 3),
     }
@@ -121,12 +123,17 @@ describe("an .npz archive", function()
       return pending "python3-numpy is not installed"
     end
     with(function(path)
-      files.save_npz(path .. "/x.npz", { ["a/b"] = convlua.arange(1, 6):reshape(2, 3) })
+      files.save_npz(path .. "/x.npz", { ["a/b"] = convlua.arange(1, 6):reshape(2, 3),
+        brain = convlua.tensor({ 1, -0.5 }, "bfloat16"), half = convlua.tensor({ 1, -0.1 }, "float16") })
       write(path .. "/t.py", [==[
 import numpy as np, sys
 p = sys.argv[1]
 a = np.load(p + "/x.npz")["a/b"]
 assert a.dtype == np.int64 and a.tolist() == [[1, 2, 3], [4, 5, 6]], a
+b = np.load(p + "/x.npz")["brain"].view(np.uint16).astype(np.uint32) << 16
+assert b.view(np.float32).tolist() == [1, -0.5], b
+h = np.load(p + "/x.npz")["half"]
+assert h.dtype == np.float16 and h.tolist() == np.array([1, -0.1], np.float16).tolist(), h
 n = dict(big=np.arange(6, dtype=">f4").reshape(2, 3), scalar=np.array(7),
          fortran=np.asfortranarray(np.arange(6.0).reshape(2, 3)), flag=np.array([True, False]))
 np.savez(p + "/stored.npz", **n)
@@ -225,7 +232,7 @@ describe("a stranger's archive", function()
   it("cannot make us execute or guess", function()
     local cases = {
       [described("|O", "(1,)")] = "pickled Python objects ('|O'), which are never loaded",
-      [described("<f2", "(1,)")] = "element type '<f2' is not supported (expected f4, f8, i4, i8",
+      [described("<c8", "(1,)")] = "element type '<c8' is not supported (expected f2, f4, f8, i4, i8",
       [described("<U8", "(1,)")] = "element type '<U8' is not supported",
       ["{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }"] =
         "structured element types are not supported",

@@ -123,6 +123,18 @@ for _, op in ipairs(convlua.ops()) do
         assert.close(flat(rounded:cast "float64"), flat(exact:cast "float64"), 2e-5)
       end)
 
+      it("computes halves in float32 and rounds the result: " .. sample, function()
+        for _, dtype in ipairs { "bfloat16", "float16" } do
+          local narrow = copies(fresh(), dtype)
+          local exact = run(copies(narrow, "float32"))
+          local y = run(copies(narrow, dtype))
+          assert.same(exact.shape, y.shape)
+          -- Where the sample computes the op's inputs, those have been rounded too.
+          local several = sample:find "[})%d] [*+-] " or sample:find "softmax%(randn{%d, %d}%)"
+          assert.close(flat(y), flat(exact:cast(y.dtype)), several and 4e-2 or 0)
+        end
+      end)
+
       it("has the gradient that differences show: " .. sample, function()
         local leaves, y = fresh()
         if not (y.requires_grad and floating(y)) then return end

@@ -73,8 +73,43 @@ extern const cvl_op cvl_op_cast, cvl_op_contiguous;
 
 static bool promoted(const cvl_op *op, int i) { return i >= 32 || !(op->unpromoted >> i & 1); }
 
-/* The inputs as the kernels want them: one type, dense. */
-static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
+/*
+** What is stored in two bytes is computed in float32: halves among the inputs become that, unless the op has kernels for
+** them or only looks at memory. *result is the type that its float32 result then goes to: that of the input whose type
+** would have picked the kernel.
+*/
+static int widen(const cvl_op *op, cvl_tensor **x, int n_in, cvl_dtype *result, cvl_err *e) {
+  const cvl_tensor *key = x[op->key];
+  cvl_err ignored = {0};
+  if (op->compose != NULL && !op->computes) return 0; /* its parts see to it */
+  if (op->view != NULL || (op->compose == NULL && cvl_dtype_half(key->dtype) &&
+                           cvl_op_kernels(op, key, &ignored) != NULL))
+    return 0;
+  if (cvl_dtype_half(key->dtype)) *result = key->dtype;
+  for (int i = 0; i < n_in; i++) {
+    if (x[i] == NULL || !cvl_dtype_half(x[i]->dtype)) continue;
+    if (convert(&x[i], &cvl_op_cast, &(int){CVL_F32}, e) != 0) return -1;
+  }
+  return 0;
+}
+
+/* What forward changed in place in copies of another type goes back to where they came from. */
+static int put_back(const cvl_op *op, cvl_tensor *const *in, cvl_tensor **x, int n_in, cvl_err *e) {
+  for (int i = 0; i < n_in; i++) {
+    cvl_args a = {.op = &cvl_op_cast, .n_in = 1, .in = &x[i]};
+    const cvl_kernels *k;
+    if (!(op->in_place >> i & 1) || x[i] == in[i]) continue;
+    if ((k = cvl_op_kernels(&cvl_op_cast, x[i], e)) == NULL || k->forward(&a, in[i], e) != 0)
+      return -1;
+  }
+  return 0;
+}
+
+/* The inputs as the kernels want them: one type, dense. *result: see widen. */
+static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_dtype *result, cvl_err *e) {
+  for (int i = 0; op->in_place >> i != 0; i++)
+    if (op->in_place >> i & 1 && !cvl_is_dense(x[i]))
+      return cvl_fail(e, CVL_EARG, i + 1, "a tensor that is changed in place must be dense");
   if (op->promotes) {
     cvl_dtype t = x[op->key]->dtype;
     for (int i = 0; i < n_in; i++)
@@ -87,14 +122,13 @@ static int prepare(const cvl_op *op, cvl_tensor **x, int n_in, cvl_err *e) {
           convert(&x[i], &cvl_op_cast, &(int){(int)t}, e) != 0)
         return -1;
   }
+  if (widen(op, x, n_in, result, e) != 0) return -1;
   if (op->floating && !cvl_dtype_floating(x[op->key]->dtype))
     return cvl_fail(e, CVL_EDTYPE, op->key + 1, "float32 or float64 expected, got %s",
                     cvl_dtype_name(x[op->key]->dtype));
   if (!op->strided && op->view == NULL && op->compose == NULL)
     for (int i = 0; i < n_in; i++) {
       if (x[i] == NULL || cvl_is_dense(x[i])) continue;
-      if (op->in_place >> i & 1)
-        return cvl_fail(e, CVL_EARG, i + 1, "a tensor that is changed in place must be dense");
       if (convert(&x[i], &cvl_op_contiguous, NULL, e) != 0) return -1;
     }
   return 0;
@@ -147,12 +181,28 @@ static int record(const cvl_args *a, cvl_tensor *y, cvl_err *e) {
   return cvl_tape_node_attach(n, y, e);
 }
 
+/* The result for inputs that are prepared, on the tape where a gradient is wanted; NULL with e filled. */
+static cvl_tensor *produce(const cvl_op *op, cvl_args *a, cvl_err *e) {
+  const cvl_kernels *k = NULL;
+  cvl_tensor *y;
+  if (op->trivial != NULL && op->trivial(a)) return cvl_retain(a->in[0]);
+  if (op->compose != NULL) return compose(op, a, e);
+  if (op->view == NULL && (k = cvl_op_kernels(op, a->in[op->key], e)) == NULL) return NULL;
+  if ((y = k != NULL ? compute(op, a, k, e) : view(op, a, e)) == NULL) return NULL;
+  if (!grad_disabled && wants_gradient(a->in, a->n_in) && cvl_dtype_floating(y->dtype) &&
+      (op->vjp != NULL || (k != NULL && k->backward != NULL)) && record(a, y, e) != 0) {
+    cvl_release(y);
+    return NULL;
+  }
+  return y;
+}
+
 int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *options,
               cvl_tensor **y, cvl_err *e) {
   enum { FEW = 8 };
   cvl_tensor *few[FEW] = {NULL}, **x = few;
-  const cvl_kernels *k = NULL;
   cvl_args a = {.op = op, .n_in = n_in, .options = options, .precision = precision};
+  cvl_dtype result = CVL_F32;
   int rc = -1;
 
   if (check_inputs(op, in, n_in, e) != 0) return -1;
@@ -161,20 +211,14 @@ int cvl_apply(const cvl_op *op, cvl_tensor *const *in, int n_in, const void *opt
   a.in = x;
   for (int i = 0; i < n_in; i++)
     if (in[i] != NULL) x[i] = cvl_retain(in[i]);
-  if (prepare(op, x, n_in, e) != 0) goto done;
-  if (op->trivial != NULL && op->trivial(&a)) {
-    *y = cvl_retain(x[0]);
-  } else if (op->compose != NULL) {
-    if ((*y = compose(op, &a, e)) == NULL) goto done;
-  } else {
-    if (op->view == NULL && (k = cvl_op_kernels(op, x[op->key], e)) == NULL) goto done;
-    if ((*y = k != NULL ? compute(op, &a, k, e) : view(op, &a, e)) == NULL) goto done;
-    if (!grad_disabled && wants_gradient(x, n_in) && cvl_dtype_floating((*y)->dtype) &&
-        (op->vjp != NULL || (k != NULL && k->backward != NULL)) && record(&a, *y, e) != 0) {
-      cvl_release(*y);
-      *y = NULL;
-      goto done;
-    }
+  if (prepare(op, x, n_in, &result, e) != 0) goto done;
+  if ((*y = produce(op, &a, e)) == NULL) goto done;
+  if (((*y)->dtype == CVL_F32 && result != CVL_F32 &&
+       convert(y, &cvl_op_cast, &(int){(int)result}, e) != 0) ||
+      (op->in_place != 0 && put_back(op, in, x, n_in, e) != 0)) {
+    cvl_release(*y);
+    *y = NULL;
+    goto done;
   }
   rc = 0;
 done:

@@ -59,7 +59,7 @@ int cvl_add_hook(cvl_tensor *x, void *context, int (*call)(void *, cvl_tensor **
                  void (*release)(void *), cvl_err *e);
 
 /* dst += src, outside of the tape; src is broadcast to dst's shape; one device, one type, on the CPU a floating one. Cannot
-** fail there. */
+** fail there for float32 and float64. */
 int cvl_accumulate(cvl_tensor *dst, cvl_tensor *src, cvl_err *e);
 
 /* The name of the op or function that made x, or NULL for a leaf. */

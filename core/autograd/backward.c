@@ -66,9 +66,21 @@ static void add_row_f64(const cvl_loop *l, int64_t n, char *const *p) {
 
 extern const cvl_op cvl_op_add;
 
+/* The sum is rounded as an op's result is. */
+static int accumulate_half(cvl_tensor *dst, cvl_tensor *src, cvl_err *e) {
+  bool grad = cvl_set_grad_enabled(false);
+  cvl_tensor *sum = NULL;
+  int rc = cvl_apply(&cvl_op_add, (cvl_tensor *[]){dst, src}, 2, NULL, &sum, e);
+  if (rc == 0) rc = cvl_tensor_copy(dst, sum, e);
+  cvl_release(sum);
+  cvl_set_grad_enabled(grad);
+  return rc;
+}
+
 int cvl_accumulate(cvl_tensor *dst, cvl_tensor *src, cvl_err *e) {
   const cvl_tensor *operands[] = {dst, src};
   cvl_loop l;
+  if (cvl_dtype_half(dst->dtype)) return accumulate_half(dst, src, e);
   if (!cvl_device_of(dst)
            ->host_visible) { /* the device's addition, its result where the first term is */
     const cvl_kernels *k = cvl_op_kernels(&cvl_op_add, dst, e);

@@ -306,8 +306,10 @@ void cvl_check_shape(lua_State *L, int index, int last, const char *who, cvl_sha
 cvl_dtype cvl_check_dtype(lua_State *L, int index, cvl_dtype def) {
   cvl_dtype t = def;
   if (!lua_isnoneornil(L, index) && !cvl_dtype_parse(luaL_checkstring(L, index), &t))
-    luaL_error(L, "no element type '%s'; there are float32, float64, int32, int64, uint8 and bool",
-               lua_tostring(L, index));
+    luaL_error(
+        L,
+        "no element type '%s'; there are float32, float64, bfloat16, float16, int32, int64, uint8 and bool",
+        lua_tostring(L, index));
   return t;
 }
 

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "bind/check.h"
 #include "bind/open.h"
+#include "tensor/half.h"
 #include "tensor/random.h"
 
 typedef struct {
@@ -146,7 +147,7 @@ static int fill_random(lua_State *L, const char *who, void (*fill)(cvl_tensor *,
   int last = read_options(L, 1, who, &o);
   read_shape(L, 1, last, who, &o, &shape);
   if (!cvl_dtype_floating(type_or(&o, CVL_F32)))
-    return luaL_error(L, "%s: float32 or float64 expected, got %s", who,
+    return luaL_error(L, "%s: a floating type expected, got %s", who,
                       cvl_dtype_name((cvl_dtype)o.dtype));
   fill(make(L, who, &shape, type_or(&o, CVL_F32)), a, b);
   return finish(L, who, &o);
@@ -183,6 +184,10 @@ static void set_element(cvl_tensor *x, int64_t i, double v) {
     break;
   case CVL_U8:
     ((uint8_t *)cvl_data(x))[i] = (uint8_t)v;
+    break;
+  case CVL_BF16:
+  case CVL_F16:
+    ((uint16_t *)cvl_data(x))[i] = cvl_half_from_f32(x->dtype, cvl_half_odd(v));
     break;
   default:
     ((uint8_t *)cvl_data(x))[i] = v != 0;

@@ -14,6 +14,8 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --compress-mode=none -Xptxas -warn-spills 
              -Xcompiler -O1,-fPIC,-fvisibility=hidden,-fno-strict-aliasing,-Wall,-Wno-unused-function,-Wno-tautological-compare,-D_GNU_SOURCE
 CUDA_VARIANT.f32 = -DCVL_REAL=float -DCVL_DTYPE_F32 -DCVL_SUFFIX=f32
 CUDA_VARIANT.f64 = -DCVL_REAL=double -DCVL_DTYPE_F64 -DCVL_SUFFIX=f64
+CUDA_VARIANT.bf16 = -DCVL_REAL=float -DCVL_DTYPE_BF16 -DCVL_SUFFIX=bf16
+CUDA_VARIANT.f16 = -DCVL_REAL=float -DCVL_DTYPE_F16 -DCVL_SUFFIX=f16
 CUDA_VARIANT.i32 = -DCVL_REAL=int32_t -DCVL_DTYPE_I32 -DCVL_SUFFIX=i32
 CUDA_VARIANT.i64 = -DCVL_REAL=int64_t -DCVL_DTYPE_I64 -DCVL_SUFFIX=i64
 CUDA_VARIANT.u8  = -DCVL_REAL=uint8_t -DCVL_DTYPE_U8 -DCVL_SUFFIX=u8 -diag-suppress 186
@@ -23,6 +25,7 @@ CUDA_CU    := $(wildcard core/cuda/*.cu)
 CUDA_OP_C  := $(shell grep -lw CVL_EVERY_DEVICE /dev/null $(OP_C))
 CUDA_TYPED := $(if $(CUDA_CU),$(shell grep -lw CVL_KERNELS $(CUDA_CU) /dev/null)) $(CUDA_OP_C)
 CUDA_ANY   := $(shell grep -lw CVL_EVERY_DTYPE /dev/null $(CUDA_TYPED))
+CUDA_HALF  := $(shell grep -lw CVL_HALF /dev/null $(CUDA_TYPED))
 # The core's code without state: the same objects as the program's (device.h says why).
 CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor tensor/loop \
               ops/reduce_axes ops/position ops/window ops/geometry
@@ -30,7 +33,8 @@ CUDA_CORE  := base/err tensor/dtype tensor/shape tensor/storage tensor/tensor te
 CUDA_NAMES := $(CUDA_C:core/%.c=%) \
               $(patsubst core/%.cu,%,$(filter-out $(CUDA_TYPED),$(CUDA_CU))) \
               $(foreach v,f32 f64,$(patsubst core/%,%.$(v),$(basename $(CUDA_TYPED)))) \
-              $(foreach v,i32 i64 u8,$(patsubst core/%,%.$(v),$(basename $(CUDA_ANY))))
+              $(foreach v,$(INTEGERS),$(patsubst core/%,%.$(v),$(basename $(CUDA_ANY)))) \
+              $(foreach v,$(HALVES),$(patsubst core/%,%.$(v),$(basename $(CUDA_HALF))))
 CUDA_O      = $(CUDA_NAMES:%=$(BUILD)/nvcc/%.o) $(CUDA_CORE:%=$(BUILD)/%.o)
 CUDA_TEST_O = $(CUDA_NAMES:%=$(BUILD)/cudatest/%.o) $(CUDA_CORE:%=$(BUILD)/%.o)
 
@@ -60,7 +64,7 @@ $(BUILD)/$(1)/cuda/%.o: core/cuda/%.cu $(BUILD)/$(1)/flags | $(LISTS)
 	$$(call CUDA_COMPILE,$$($(2)),)
 $(BUILD)/$(1)/flags: FORCE
 	@echo '$(NVCC) $(NVCC_FLAGS) $($(2))' | { $$(UPDATE); }
-$(foreach v,f32 f64 i32 i64 u8,
+$(foreach v,f32 f64 $(HALVES) $(INTEGERS),
 $(BUILD)/$(1)/cuda/%.$(v).o: core/cuda/%.cu $(BUILD)/$(1)/flags | $(LISTS)
 	$$(call CUDA_COMPILE,$$($(2)),$(CUDA_VARIANT.$(v)))
 $(BUILD)/$(1)/ops/%.$(v).o: core/ops/%.c $(BUILD)/$(1)/flags | $(LISTS)

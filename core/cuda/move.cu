@@ -24,6 +24,7 @@ extern "C" int cvl_cuda_fill(cvl_device *base, void *p, const void *value, size_
   cvl_cuda *d = cvl_cuda_of(base);
   if (cvl_cuda_use(d, e) != 0) return -1;
   return size == 1   ? fill<uint8_t>(d, p, value, count, e)
+         : size == 2 ? fill<uint16_t>(d, p, value, count, e)
          : size == 4 ? fill<uint32_t>(d, p, value, count, e)
                      : fill<uint64_t>(d, p, value, count, e);
 }
@@ -37,6 +38,7 @@ extern "C" int cvl_cuda_move(cvl_device *base, const cvl_loop *l, size_t size, c
   cvl_cuda *d = cvl_cuda_of(base);
   if (cvl_cuda_use(d, e) != 0) return -1;
   return size == 1   ? cvl_each_of<2>(d, l, same<uint8_t>(), e)
+         : size == 2 ? cvl_each_of<2>(d, l, same<uint16_t>(), e)
          : size == 4 ? cvl_each_of<2>(d, l, same<uint32_t>(), e)
                      : cvl_each_of<2>(d, l, same<uint64_t>(), e);
 }

@@ -9,9 +9,10 @@
 #include "optim/optim.h"
 
 #define WEAK __attribute__((weak))
-#define X(name)                                                                    \
-  extern const cvl_kernels cvl_##name##_cuda_f32 WEAK, cvl_##name##_cuda_f64 WEAK, \
-      cvl_##name##_cuda_i32 WEAK, cvl_##name##_cuda_i64 WEAK, cvl_##name##_cuda_u8 WEAK;
+#define X(name)                                                                            \
+  extern const cvl_kernels cvl_##name##_cuda_f32 WEAK, cvl_##name##_cuda_f64 WEAK,         \
+      cvl_##name##_cuda_bf16 WEAK, cvl_##name##_cuda_f16 WEAK, cvl_##name##_cuda_i32 WEAK, \
+      cvl_##name##_cuda_i64 WEAK, cvl_##name##_cuda_u8 WEAK;
 #include "op_list.h" /* generated: X(abs) X(add) ... */
 #undef X
 #define X(name) \
@@ -25,13 +26,15 @@ typedef struct {
 } entry;
 
 static const entry ops[] = {
-#define X(name)                         \
-  {#name,                               \
-   {[CVL_F32] = &cvl_##name##_cuda_f32, \
-    [CVL_F64] = &cvl_##name##_cuda_f64, \
-    [CVL_I32] = &cvl_##name##_cuda_i32, \
-    [CVL_I64] = &cvl_##name##_cuda_i64, \
-    [CVL_U8] = &cvl_##name##_cuda_u8,   \
+#define X(name)                           \
+  {#name,                                 \
+   {[CVL_F32] = &cvl_##name##_cuda_f32,   \
+    [CVL_F64] = &cvl_##name##_cuda_f64,   \
+    [CVL_BF16] = &cvl_##name##_cuda_bf16, \
+    [CVL_F16] = &cvl_##name##_cuda_f16,   \
+    [CVL_I32] = &cvl_##name##_cuda_i32,   \
+    [CVL_I64] = &cvl_##name##_cuda_i64,   \
+    [CVL_U8] = &cvl_##name##_cuda_u8,     \
     [CVL_BOOL] = &cvl_##name##_cuda_u8}},
 #include "op_list.h"
 #undef X

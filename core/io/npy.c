@@ -10,9 +10,11 @@ static const struct {
   char kind;
   int bytes;
   cvl_dtype dtype;
-} types[] = {
-    {'f', 4, CVL_F32}, {'f', 8, CVL_F64}, {'i', 4, CVL_I32},
-    {'i', 8, CVL_I64}, {'u', 1, CVL_U8},  {'b', 1, CVL_BOOL},
+} types[] =
+    {
+        {'f', 4, CVL_F32}, {'f', 8, CVL_F64},  {'i', 4, CVL_I32},
+        {'i', 8, CVL_I64}, {'u', 1, CVL_U8},   {'b', 1, CVL_BOOL},
+        {'f', 2, CVL_F16}, {'V', 2, CVL_BF16}, /* two bytes of whatever, as ml_dtypes, which gives NumPy the type, writes it */
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -138,7 +140,8 @@ static int read_type(cursor *c, cvl_npy *h, cvl_err *e) {
       return 0;
     }
   return cvl_fail(e, CVL_EFORMAT, 0,
-                  "element type '%s' is not supported (expected f4, f8, i4, i8, u1 or b1)", text);
+                  "element type '%s' is not supported (expected f2, f4, f8, i4, i8, u1, b1 or V2)",
+                  text);
 }
 
 static int read_dict(cursor *c, cvl_npy *h, cvl_err *e) {

@@ -129,7 +129,7 @@ int cvl_layer_cast(cvl_layer *l, cvl_dtype dtype, cvl_err *e) {
   bool grad = cvl_set_grad_enabled(false);
   int rc = -1, i = 0;
   if (!cvl_dtype_floating(dtype)) {
-    cvl_fail(e, CVL_EDTYPE, 0, "parameters are float32 or float64, not %s", cvl_dtype_name(dtype));
+    cvl_fail(e, CVL_EDTYPE, 0, "parameters are of a floating type, not %s", cvl_dtype_name(dtype));
     goto done;
   }
   for (; i < l->n; i++) {

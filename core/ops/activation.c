@@ -277,7 +277,7 @@ CVL_OP(gelu,
   .doc = "gelu(x, {approximate = false}) -> y\n"
          "y = x Phi(x), Phi the normal distribution; approximate: x / 2 (1 + tanh(sqrt(2 / pi) (x "
          "+ 0.044715 x^3))). Hendrycks & Gimpel 2016.",
-  .n_in = 1, .strided = true, .floating = true, .compose = gelu,
+  .n_in = 1, .strided = true, .floating = true, .computes = true, .compose = gelu,
   CVL_OPTIONS(gelu_options,
     CVL_FLAG(gelu_options, approximate, false, "the formula with tanh")),
   CVL_SAMPLES("gelu(randn{2, 3})", "gelu(randn{3, 2}:transpose(1, 2), {approximate = true})"),

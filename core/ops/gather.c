@@ -10,6 +10,7 @@
 /* CVL_EVERY_DTYPE */
 #include "ops/gather.h"
 #include "ops/position.h"
+#include "tensor/half.h"
 
 #ifdef CVL_REAL
 #include <string.h>
@@ -177,6 +178,10 @@ static int one_hot(cvl_args *a, cvl_tensor *y, cvl_err *e) {
       break;
     case CVL_I64:
       ((int64_t *)p)[at] = 1;
+      break;
+    case CVL_BF16:
+    case CVL_F16:
+      ((uint16_t *)p)[at] = cvl_half_from_f32(y->dtype, 1);
       break;
     default:
       ((uint8_t *)p)[at] = 1;

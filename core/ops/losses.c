@@ -57,7 +57,7 @@ static cvl_tensor *sigmoid_cross_entropy(cvl_scope *s, const cvl_args *a) {
   return reduced(s, terms, ((const loss_options *)a->options)->reduction);
 }
 
-#define LOSS .n_in = 2, .promotes = true, .floating = true, .strided = true
+#define LOSS .computes = true, .n_in = 2, .promotes = true, .floating = true, .strided = true
 #define SAMPLES(name)                                                 \
   CVL_SAMPLES(#name "(randn{2, 3}, rand{2, 3})",                      \
               #name "(randn{3, 1}, rand{3}, {reduction = \"none\"})", \

@@ -173,7 +173,9 @@ struct cvl_op {
   bool promotes;   /* inputs are cast to their common type first; a Lua number takes the tensor's */
   int unpromoted;  /* bit i: .promotes leaves in[i] as it is; it may be a Lua number all the same */
   bool floating;   /* inputs (of the key's type) must be float32 or float64 */
-  bool random;     /* draws from the global generator */
+  bool
+      computes; /* composed of arithmetic, which wants float32 for bfloat16 and float16 throughout */
+  bool random;  /* draws from the global generator */
   bool internal;   /* not shown to users: a part of another op's gradient */
   bool positions;  /* y holds positions or labels: from 0 here, from 1 in Lua; bind/ converts */
   int position_in; /* bit i: so does in[i] */
@@ -210,15 +212,18 @@ struct cvl_op {
 
 #define CVL_WEAK_(name, variant) \
   extern const cvl_kernels cvl_##name##_cpu_##variant __attribute__((weak));
-#define CVL_OTHER_TYPES_(name)                                          \
-  [CVL_F64] = &cvl_##name##_cpu_f64, [CVL_I32] = &cvl_##name##_cpu_i32, \
-  [CVL_I64] = &cvl_##name##_cpu_i64, [CVL_U8] = &cvl_##name##_cpu_u8,   \
-  [CVL_BOOL] = &cvl_##name##_cpu_u8
+#define CVL_OTHER_TYPES_(name)                                            \
+  [CVL_F64] = &cvl_##name##_cpu_f64, [CVL_I32] = &cvl_##name##_cpu_i32,   \
+  [CVL_I64] = &cvl_##name##_cpu_i64, [CVL_U8] = &cvl_##name##_cpu_u8,     \
+  [CVL_BOOL] = &cvl_##name##_cpu_u8, [CVL_BF16] = &cvl_##name##_cpu_bf16, \
+  [CVL_F16] = &cvl_##name##_cpu_f16
 #define CVL_OP(op_name, ...)                                                              \
   CVL_WEAK_(op_name, f32_baseline)                                                        \
   CVL_WEAK_(op_name, f32_avx2)                                                            \
   CVL_WEAK_(op_name, f32_avx512)                                                          \
   CVL_WEAK_(op_name, f64)                                                                 \
+  CVL_WEAK_(op_name, bf16)                                                                \
+  CVL_WEAK_(op_name, f16)                                                                 \
   CVL_WEAK_(op_name, i32)                                                                 \
   CVL_WEAK_(op_name, i64) CVL_WEAK_(op_name, u8) extern const cvl_op cvl_op_##op_name;    \
   const cvl_op cvl_op_##op_name = {                                                       \
@@ -245,13 +250,15 @@ int cvl_shape_compares(const cvl_args *a, cvl_meta *y, cvl_err *e); /* the same,
 
 /*
 ** Compiled for kernels: CVL_REAL is the element type, CVL_SUFFIX ends the symbols,
-** CVL_DTYPE_F32/F64/I32/I64/U8 tells which. Files with the word CVL_EVERY_DTYPE in them are
-** compiled for integers too. An op that has kernels ends with CVL_KERNELS(name, forward,
-** backward-or-NULL).
+** CVL_DTYPE_F32/F64/BF16/F16/I32/I64/U8 tells which. Files with the word CVL_EVERY_DTYPE in them are
+** compiled for integers too, those with CVL_HALF for bfloat16 and float16, of which elements are
+** uint16_t and `real` is float; an op without such kernels is computed in float32 and its result
+** rounded. An op that has kernels ends with CVL_KERNELS(name, forward, backward-or-NULL).
 */
 #ifdef CVL_REAL
 typedef CVL_REAL real;
-#if defined CVL_DTYPE_F32 || defined CVL_DTYPE_F64
+#if defined CVL_DTYPE_F32 || defined CVL_DTYPE_F64 || defined CVL_DTYPE_BF16 || \
+    defined CVL_DTYPE_F16
 #define CVL_FLOATING 1
 #else
 #define CVL_FLOATING 0

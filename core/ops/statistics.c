@@ -90,20 +90,20 @@ static cvl_tensor *norm(cvl_scope *s, const cvl_args *a) {
 CVL_OP(mean,
   .doc = "mean(x, axis = nil, {keep = false}) -> y\n"
          "The mean along an axis, a list of axes, or of all; integers and bool give float32.",
-  .n_in = 1, .strided = true, .compose = mean, CVL_OPTIONS(cvl_reduce_options,
+  .n_in = 1, .strided = true, .computes = true, .compose = mean, CVL_OPTIONS(cvl_reduce_options,
   OVER(cvl_reduce_options)),
   SAMPLES(mean), REJECTS(mean));
 CVL_OP(var,
   .doc = "var(x, axis = nil, {keep = false, unbiased = true}) -> y\n"
          "The variance; unbiased divides by n - 1 (NaN for one element), else by n.",
-  .n_in = 1, .strided = true, .compose = variance,
+  .n_in = 1, .strided = true, .computes = true, .compose = variance,
   CVL_OPTIONS(var_options, OVER(var_options), CVL_FLAG(var_options, unbiased, true,
               "divide by n - 1 instead of n")),
   SAMPLES(var), REJECTS(var));
 CVL_OP(std,
   .doc = "std(x, axis = nil, {keep = false, unbiased = true}) -> y\n"
          "The standard deviation, the square root of var; its gradient is 0 where it is 0.",
-  .n_in = 1, .strided = true, .compose = deviation,
+  .n_in = 1, .strided = true, .computes = true, .compose = deviation,
   CVL_OPTIONS(var_options, OVER(var_options), CVL_FLAG(var_options, unbiased, true,
               "divide by n - 1 instead of n")),
   SAMPLES(std), REJECTS(std));
@@ -111,7 +111,7 @@ CVL_OP(norm,
   .doc = "norm(x, p = 2, {axis = nil, keep = false}) -> y\n"
          "The p-norm (sum of |x|^p)^(1/p); p = math.huge gives the largest |x|. For p = 2 the "
          "gradient is 0 where y is 0.",
-  .n_in = 1, .strided = true, .compose = norm,
+  .n_in = 1, .strided = true, .computes = true, .compose = norm,
   CVL_OPTIONS(norm_options, CVL_NUMBER(norm_options, p, 2, CVL_POSITIVE, "the exponent"),
               OVER(norm_options)),
   CVL_SAMPLES("norm(randn{2, 3})", "norm(randn{2, 3}, 1, {axis = 2})",

@@ -64,7 +64,7 @@ static cvl_tensor *compose(cvl_scope *s, const cvl_args *a) {
 
 #define T cvl_transposed_conv_options
 #define TRANSPOSED                                                                              \
-  .n_in = 3, .n_optional = 1, .floating = true, .compose = compose,                             \
+  .n_in = 3, .n_optional = 1, .floating = true, .computes = true, .compose = compose,           \
   CVL_OPTIONS(                                                                                  \
       T, CVL_SIZES(T, strides, 1, "distance between the places of two inputs"),                 \
       CVL_PADDING(                                                                              \

@@ -95,7 +95,7 @@ int cvl_optimizer_add(cvl_optimizer *o, cvl_tensor *w, double lr_factor, double 
       return cvl_fail(e, CVL_EARG, 0, "parameters %d and %d are the same tensor", i + 1, number);
   if (w->storage == NULL)
     return cvl_fail(e, CVL_ESTATE, 0, "the data of parameter %d has been freed", number);
-  if (!cvl_dtype_floating(w->dtype))
+  if (w->dtype != CVL_F32 && w->dtype != CVL_F64)
     return cvl_fail(e, CVL_EDTYPE, 0, "parameter %d must be float32 or float64, got %s", number,
                     cvl_dtype_name(w->dtype));
   if (!cvl_is_dense(w)) return cvl_fail(e, CVL_EARG, 0, "parameter %d is a view with gaps", number);

@@ -1,6 +1,7 @@
 /* Values in and out of tensors, on whatever device they lie. */
 #include <string.h>
 
+#include "tensor/half.h"
 #include "tensor/loop.h"
 #include "tensor/tensor.h"
 
@@ -17,6 +18,9 @@ static void copy_row(const cvl_loop *l, int64_t n, char *const *p) {
   switch (size) {
   case 1:
     ROW(uint8_t);
+    break;
+  case 2:
+    ROW(uint16_t);
     break;
   case 4:
     ROW(uint32_t);
@@ -113,6 +117,9 @@ double cvl_element(const cvl_tensor *x, int64_t index) {
     return ((const int32_t *)p)[index];
   case CVL_I64:
     return (double)((const int64_t *)p)[index];
+  case CVL_BF16:
+  case CVL_F16:
+    return cvl_half_to_f32(x->dtype, ((const uint16_t *)p)[index]);
   default:
     return ((const uint8_t *)p)[index];
   }
@@ -122,8 +129,9 @@ double cvl_tensor_item(const cvl_tensor *x) { return cvl_element(x, 0); }
 
 /* n elements of type t from p on become v. */
 static void fill(cvl_dtype t, void *p, int64_t n, double v) {
-#define FILL(type) \
-  for (int64_t i = 0; i < n; i++) ((type *)p)[i] = (type)v
+#define FILL(type) FILL_WITH(type, v)
+#define FILL_WITH(type, value) \
+  for (int64_t i = 0; i < n; i++) ((type *)p)[i] = (type)(value)
   switch (t) {
   case CVL_F32:
     FILL(float);
@@ -140,11 +148,16 @@ static void fill(cvl_dtype t, void *p, int64_t n, double v) {
   case CVL_U8:
     FILL(uint8_t);
     break;
+  case CVL_BF16:
+  case CVL_F16:
+    FILL_WITH(uint16_t, cvl_half_from_f32(t, cvl_half_odd(v)));
+    break;
   default:
     FILL(_Bool);
     break;
   }
 #undef FILL
+#undef FILL_WITH
 }
 
 int cvl_tensor_fill(cvl_tensor *x, double v, cvl_err *e) {

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "base/rng.h"
+#include "tensor/half.h"
 
 enum { GRAIN = 4096 };
 
@@ -19,13 +20,15 @@ static void store(const job *j, int64_t i, double v) {
   if (i >= cvl_count(j->x)) return;
   if (j->x->dtype == CVL_F32)
     ((float *)cvl_data(j->x))[i] = (float)v;
-  else
+  else if (j->x->dtype == CVL_F64)
     ((double *)cvl_data(j->x))[i] = v;
+  else
+    ((uint16_t *)cvl_data(j->x))[i] = cvl_half_from_f32(j->x->dtype, (float)v);
 }
 
 static void draw(const job *j, int64_t k, double u[4]) {
   uint32_t r[8];
-  if (j->x->dtype == CVL_F32) {
+  if (j->x->dtype != CVL_F64) {
     cvl_philox(&j->rng, j->rng.position + (uint64_t)k, r);
     for (int i = 0; i < 4; i++) u[i] = (double)cvl_uniform_f32(r[i]);
   } else {
@@ -35,6 +38,12 @@ static void draw(const job *j, int64_t k, double u[4]) {
   }
 }
 
+static double rounded(cvl_dtype t, double v) {
+  return t == CVL_F64   ? v
+         : t == CVL_F32 ? (double)(float)v
+                        : (double)cvl_half_to_f32(t, cvl_half_from_f32(t, (float)v));
+}
+
 static void uniform(void *context, int64_t first, int64_t last) {
   const job *j = context;
   double u[4];
@@ -42,7 +51,7 @@ static void uniform(void *context, int64_t first, int64_t last) {
     draw(j, k, u);
     for (int i = 0; i < 4; i++) {
       double v = j->a + j->b * u[i];
-      if (j->x->dtype == CVL_F32 && (float)v >= (float)(j->a + j->b) && j->b > 0)
+      if (j->b > 0 && rounded(j->x->dtype, v) >= rounded(j->x->dtype, j->a + j->b))
         v = j->a; /* rounded up to the end */
       store(j, 4 * k + i, v);
     }
@@ -64,7 +73,7 @@ static void normal(void *context, int64_t first, int64_t last) {
 
 static void run(job *j, cvl_range_body *body) {
   int64_t blocks = (cvl_count(j->x) + 3) / 4;
-  j->rng = cvl_take(j->x->dtype == CVL_F32 ? blocks : 2 * blocks);
+  j->rng = cvl_take(j->x->dtype != CVL_F64 ? blocks : 2 * blocks);
   cvl_parallel_range(blocks, GRAIN, body, j);
 }
 
@@ -101,6 +110,10 @@ void cvl_fill_integers(cvl_tensor *x, int64_t low, int64_t high) {
       break;
     case CVL_I64:
       ((int64_t *)cvl_data(x))[i] = v;
+      break;
+    case CVL_BF16:
+    case CVL_F16:
+      ((uint16_t *)cvl_data(x))[i] = cvl_half_from_f32(x->dtype, cvl_half_odd((double)v));
       break;
     default:
       ((uint8_t *)cvl_data(x))[i] = (uint8_t)v;

@@ -2,7 +2,8 @@
 --
 -- Every sample of every op, on the CPU and on the first CUDA device, in every element type: both
 -- give the same result, or the same error; gradients by kernels and by ops agree too. Integers must be
--- equal, float32 within 2e-5 and float64 within 1e-11 of max(1, |value|): sums are made in another
+-- equal, float32 within 2e-5 and float64 within 1e-11 of max(1, |value|), halves
+-- within two of their last places: sums are made in another
 -- order, and the functions of a GPU's library end in other bits.
 --
 -- Prints a line for each failure, the ops without a kernel, and last "N of N"; status 1 unless all agree.
@@ -10,8 +11,8 @@
 local convlua = require "convlua"
 local grad = require("convlua.core").autograd.grad
 
-local tolerance = { float32 = 2e-5, float64 = 1e-11 }
-local dtypes = { "float32", "float64", "int32", "int64", "uint8", "bool" }
+local tolerance = { float32 = 2e-5, float64 = 1e-11, bfloat16 = 2 ^ -6, float16 = 2 ^ -9 }
+local dtypes = { "float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "bool" }
 
 local only, verbose = {}, false
 do

@@ -9,8 +9,8 @@ LUA      = lua5.4
 OPTIMIZE = -O2 -g
 SANITIZE =# address (with undefined) or thread
 SPEC     = $(sort $(wildcard spec/*_spec.lua))
-CUDA     = 0# 1 makes the CUDA plugin too, a part of everything
-CUDA_ARCHS = 75 80 86 89 90# GPUs that code is made for; newer ones compile from the PTX of the last
+CUDA     =# 0 leaves the CUDA plugin out, which is made where nvcc is found; 1 demands it
+CUDA_ARCHS = 75 80 86 89 90# GPUs that code is made for; newer ones compile from the PTX of the last. native: this machine's
 JOBS     = $(shell nproc)
 
 # The packages themselves are listed in scripts/setup.sh.
@@ -85,7 +85,7 @@ BIND_O   := $(BIND_C:core/%.c=$(BUILD)/%.o) $(GEN)/embedded.o
 MAIN_O   := $(patsubst core/%.c,$(BUILD)/%.o,core/main.c $(wildcard core/cli/*.c))
 LISTS    := $(GEN)/op_list.h $(GEN)/layer_list.h $(GEN)/optim_list.h
 
-all: $(CONVLUA) $(BUILD)/convlua.so $(if $(filter 1,$(CUDA)),$(BUILD)/convlua_cuda.so,no-cuda)
+all: $(CONVLUA) $(BUILD)/convlua.so # and the CUDA plugin, see core/cuda/cuda.mk
 
 $(CONVLUA): $(MAIN_O) $(BIND_O) $(BUILD)/libconvlua.a
 	@echo "  LD convlua"
@@ -178,7 +178,7 @@ docs: all
 test:
 	@sh scripts/setup.sh build test
 	@$(MAKE) -s -j$(JOBS) all
-	@echo 'not tested here: the CUDA plugin, which make cuda-test runs on a simulated GPU'
+	@echo 'not tested here: the CUDA plugin, $(if $(NVCC),which make cuda-test runs on a simulated GPU,since there is no nvcc)'
 	@JOBS=$(JOBS) sh spec/support/suite.sh $(CONVLUA) $(SPEC)
 
 lint:
@@ -246,17 +246,18 @@ help:
 	@echo 'make            build/convlua and build/convlua.so, without touching the system'
 	@echo 'make setup      install the packages that are missing (apt)'
 	@echo 'make train      set up, build, train ResNet18 on CIFAR-10; ARGS="--epochs 3" and so on'
-	@echo 'make cuda       build/convlua_cuda.so, the CUDA plugin, where nvcc is found; CUDA=1 makes it a part of make'
+	@echo 'make cuda       build/convlua_cuda.so, the CUDA plugin; make alone makes it too where nvcc is found; CUDA=0 does not'
 	@echo 'make test       set up, build, run every spec; SPEC=spec/foo_spec.lua for one'
 	@echo 'make sanitize   the specs under the address and undefined-behaviour sanitizers'
 	@echo 'make tsan       the specs of what is threaded, under the thread sanitizer'
 	@echo 'make cuda-test  the CUDA plugin on simulated GPUs, where nvcc is found'
+	@echo 'make cuda-build   what the compiler says of the plugin: no warning, no register spilled; it loads'
 	@echo 'make cuda-accept  cuDNN, without a GPU, plans every convolution of every model for five GPUs'
 	@echo 'make lint       formatting, luacheck, architecture; make format repairs the first'
 	@echo 'make bench      the machine's limits, kernels, training steps, inference, overhead'
 	@echo 'make docs       the reference, from the descriptors'
 	@echo 'make install    PREFIX=/usr/local DESTDIR=; make uninstall; make clean'
 
-.PHONY: all cuda no-cuda packages setup train bench docs test lint format sanitize tsan install uninstall \
+.PHONY: all packages setup train bench docs test lint format sanitize tsan install uninstall \
         clean help FORCE
 .DELETE_ON_ERROR:

@@ -1,4 +1,5 @@
 # Checks of the CUDA plugin, none of which needs a GPU. Without nvcc each fails and says so.
+#   make cuda-build     the plugin as it is released: no warning, no register spilled; it loads
 #   make cuda-test      on the simulator of spec/cudasim: every op, training, failures, coverage
 #   make cuda-accept    cuDNN itself plans every convolution of every model for five GPUs
 
@@ -26,6 +27,10 @@ $(ACCEPT): $(ACCEPT_O)
 	@echo "  LD $(@:$(BUILD)/%=%)"
 	@$(CC) $(SAN) $(LINK) -o $@ $^ -ldl -Wl,-rpath,$(CUDA_DIR)/lib64
 
+cuda-build: cuda-needed
+	@$(MAKE) -s -j$(JOBS) all cuda
+	@$(CONVLUA) spec/cuda/build.lua $(BUILD) $(CUDA_O)
+
 cuda-test: cuda-needed
 	@$(MAKE) -s -j$(JOBS) all cudasim $(BUILD)/cudatest/convlua_cuda.so $(BUILD)/cudacheck/convlua_cuda.so
 	@$(MAKE) -s cudasim-selftest
@@ -47,4 +52,4 @@ else
 	  exit 1; }
 endif
 
-.PHONY: cuda-test cuda-accept cuda-needed
+.PHONY: cuda-build cuda-test cuda-accept cuda-needed

@@ -41,7 +41,7 @@ print(("%s, %d parameters, %d threads; %s"):format(title, model:count_parameters
 local loop = train.Loop{
   training = set.training, validation = set.validation,
   optimizer = optimizer, loss = loss, metrics = { "loss", "accuracy" },
-  precision = o.precision,
+  precision = o.precision, capture = o.capture,
   callbacks = { train.progress(), train.lr_schedule(recipes.schedule(o)), run.callbacks(folder, title) },
 }
 local outcome, signal = loop:fit(model, {

@@ -319,12 +319,16 @@ describe("options", function()
     local other = noted { metrics = { "acuracy" } }
     local seven = noted()
     seven.training = 7
+    local captured = train.Loop { training = { { convlua.ones { 1 }, convlua.ones { 1 } } }, capture = true,
+      optimizer = { zero_grad = function() end }, loss = error }
     local function fit(l, o) return function() l:fit(model, o) end end
     for _, case in ipairs {
       { function() train.Loop{ trainning = {} } end, "train.Loop: unknown option 'trainning'; there are" },
       { function() train.Loop{} end, "option 'training' is missing" },
       { function() train.Loop{ training = {}, non_finite = "no" } end,
         "non_finite must be 'stop', 'skip' or 'ignore', got 'no'" },
+      { function() train.Loop{ training = {}, capture = true } end, "capture: an optimizer is missing" },
+      { fit(captured, { epochs = 1 }), "train.Loop: capture: device 'cpu' cannot record a step; CUDA devices can" },
       { function() loop:fit(nil, { epochs = 1 }) end, "fit: a model expected" },
       { fit(loop, { epoch = 1 }), "fit: unknown option 'epoch'; there are device, epochs" },
       { fit(loop, nil), "fit: option 'epochs' must be a whole number, got nil" },

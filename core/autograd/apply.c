@@ -3,6 +3,7 @@
 
 #include "autograd/node.h"
 #include "base/mem.h"
+#include "device/recording.h"
 #include "ops/call.h"
 
 static _Thread_local bool grad_disabled;
@@ -56,6 +57,8 @@ static int check_inputs(const cvl_op *op, cvl_tensor *const *in, int n_in, cvl_e
     if (cvl_device_of(x) != cvl_device_of(first))
       return cvl_fail(e, CVL_EDEVICE, i + 1, "tensors on one device expected, got %s and %s",
                       cvl_device_of(first)->name, cvl_device_of(x)->name);
+    if (cvl_recording_uses(cvl_device_of(x), x->storage->data, x->storage->bytes, e) != 0)
+      return -1;
   }
   return 0;
 }

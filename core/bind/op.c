@@ -1,6 +1,7 @@
 /*
 ** Every op, from its descriptor: the function convlua.<name>, the method tensor:<name>, and the list convlua.core.ops().
 */
+#include <math.h>
 #include <string.h>
 
 #include "autograd/autograd.h"
@@ -8,6 +9,7 @@
 #include "bind/check.h"
 #include "bind/open.h"
 #include "bind/options.h"
+#include "ops/call.h"
 
 /* The type that a Lua number takes beside tensors of type t. */
 static cvl_dtype weak_type(lua_State *L, int index, cvl_dtype t) {
@@ -40,10 +42,12 @@ static void check_inputs(lua_State *L, const cvl_op *op) {
 
 static cvl_tensor *number_tensor(lua_State *L, int index, cvl_dtype t, cvl_device *d, cvl_err *e) {
   const cvl_shape none = {0};
+  const double v = lua_tonumber(L, index);
   cvl_tensor *x, *there;
-  if (t != CVL_I64) return cvl_tensor_full(&none, t, d, lua_tonumber(L, index), e);
+  /* Of the integers a double has not all. */
+  if (t != CVL_I64 || fabs(v) < 0x1p53) return cvl_tensor_full(&none, t, d, v, e);
   if ((x = cvl_tensor_new(&none, t, NULL, e)) == NULL) return NULL;
-  *(int64_t *)cvl_data(x) = lua_tointeger(L, index); /* a double has not enough bits */
+  *(int64_t *)cvl_data(x) = lua_tointeger(L, index);
   if (d == cvl_cpu()) return x;
   there = cvl_tensor_clone(x, d, e);
   cvl_release(x);
@@ -84,9 +88,23 @@ static cvl_tensor *positions_from_one(cvl_tensor *x, int arg, cvl_err *e) {
   return y;
 }
 
+/* In a recording, where nobody may look: for ops that make NaN of negative positions, the others look themselves. */
+static cvl_tensor *positions_unseen(cvl_tensor *x, cvl_err *e) {
+  cvl_scope s;
+  cvl_tensor *y;
+  cvl_scope_init(&s, e);
+  y = cvl_add_scalar(&s, cvl_cast(&s, x, CVL_I64), -1);
+  if (y != NULL) cvl_retain(y);
+  cvl_scope_end(&s);
+  return y;
+}
+
 /* The same on x's device. Every one is looked at here, which a device is waited for. */
 static cvl_tensor *positions_to_core(cvl_tensor *x, int arg, cvl_err *e) {
-  cvl_tensor *y = positions_from_one(x, arg, e), *there;
+  cvl_tensor *y, *there;
+  if (cvl_device_of(x)->recording != NULL && !cvl_dtype_floating(x->dtype))
+    return positions_unseen(x, e);
+  y = positions_from_one(x, arg, e);
   if (y == NULL || cvl_device_of(x) == cvl_cpu()) return y;
   there = cvl_tensor_clone(y, cvl_device_of(x), e);
   cvl_release(y);

@@ -14,6 +14,7 @@ __attribute__((visibility("default"))) int luaopen_convlua_core(lua_State *L) {
   cvl_open_optim(L);
   cvl_open_linalg(L);
   cvl_open_device(L);
+  cvl_open_recording(L);
   luaL_getmetatable(L, CVL_TENSOR);
   lua_pushliteral(L, "convlua.tensor");
   lua_setfield(L, -2, "__metatable");    /* getmetatable() sees a name; the methods stay ours */

@@ -18,8 +18,10 @@ void cvl_cuda_free(cvl_device *base, void *p, size_t bytes) {
   cvl_cuda *d = cvl_cuda_of(base);
   (void)bytes;
   if (cvl_cuda_use(d, NULL) != 0) return;
-  /* Work that uses the block may still be waiting. What fails here must not be taken for a later launch's error. */
-  if (cudaStreamSynchronize(d->stream) != cudaSuccess) cudaGetLastError();
+  /* Work that uses the block may still be waiting; what is being recorded does not use it. What fails here must not be
+  ** taken for a later launch's error. */
+  if (base->recording == NULL && cudaStreamSynchronize(d->stream) != cudaSuccess)
+    cudaGetLastError();
   if (cudaFree(p) != cudaSuccess) cudaGetLastError();
 }
 
@@ -61,6 +63,7 @@ static char *reserve(cvl_cuda *d, size_t bytes, cvl_err *e) {
 
 int cvl_cuda_from_host(cvl_device *base, void *dst, const void *src, size_t bytes, cvl_err *e) {
   cvl_cuda *d = cvl_cuda_of(base);
+  if (cvl_recording_refuse(base, "values from the host", e) != 0) return -1;
   if (cvl_cuda_use(d, e) != 0) return -1;
   for (size_t at = 0; at < bytes;) {
     size_t n = bytes - at < CVL_CUDA_SEGMENT ? bytes - at : CVL_CUDA_SEGMENT;
@@ -77,6 +80,7 @@ int cvl_cuda_from_host(cvl_device *base, void *dst, const void *src, size_t byte
 
 int cvl_cuda_to_host(cvl_device *base, void *dst, const void *src, size_t bytes, cvl_err *e) {
   cvl_cuda *d = cvl_cuda_of(base);
+  if (cvl_recording_refuse(base, "reading values from the device", e) != 0) return -1;
   if (cvl_cuda_use(d, e) != 0) return -1;
   for (size_t at = 0; at < bytes;) {
     size_t n = bytes - at < CVL_CUDA_SEGMENT ? bytes - at : CVL_CUDA_SEGMENT;

@@ -71,17 +71,14 @@ static cvl_cuda_cross_entropy problem(const cvl_args *a) {
   return p;
 }
 
-/* A label that is no class, as the kernel found it. Waits for the device; a step that is being captured, where nobody may
-** wait, goes without: its loss is NaN. */
+/* A label that is no class, as the kernel found it. Waits for the device; a recording, where nobody may wait, goes without:
+** the loss is NaN. */
 static int check_labels(cvl_cuda *d, const cvl_cuda_cross_entropy *p, const int64_t *bad,
                         cvl_err *e) {
-  enum cudaStreamCaptureStatus capturing;
   int64_t found, row, label = 0;
   int32_t narrow;
   uint8_t byte;
-  if (p->labels == NULL) return 0;
-  if (CVL_CUDA(e, cudaStreamIsCapturing(d->stream, &capturing)) != 0) return -1;
-  if (capturing != cudaStreamCaptureStatusNone) return 0;
+  if (p->labels == NULL || d->base.recording != NULL) return 0;
   if (d->base.to_host(&d->base, &found, bad, sizeof found, e) != 0) return -1;
   if (found == 0) return 0;
   row = p->rows - found; /* the first */

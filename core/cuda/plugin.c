@@ -57,6 +57,10 @@ static int start(cvl_cuda *d, int index, cvl_err *e) {
                          .sync = cvl_cuda_sync,
                          .fill = cvl_cuda_fill,
                          .move = cvl_cuda_move,
+                         .begin_recording = cvl_cuda_begin_recording,
+                         .end_recording = cvl_cuda_end_recording,
+                         .replay = cvl_cuda_replay,
+                         .free_recording = cvl_cuda_free_recording,
                          .kernels = cvl_cuda_kernels,
                          .optim_kernels = cvl_cuda_optim_kernels};
   snprintf(d->base.name, sizeof d->base.name, "cuda:%d", index);

@@ -44,11 +44,13 @@ int cvl_cuda_use(cvl_cuda *d, cvl_err *e) {
 
 int cvl_cuda_launched(cvl_cuda *d, cvl_err *e) {
   if (CVL_CUDA(e, cudaGetLastError()) != 0) return -1;
-  return d->checked ? CVL_CUDA(e, cudaStreamSynchronize(d->stream)) : 0;
+  return d->checked && d->base.recording == NULL ? CVL_CUDA(e, cudaStreamSynchronize(d->stream))
+                                                 : 0;
 }
 
 int cvl_cuda_sync(cvl_device *base, cvl_err *e) {
   cvl_cuda *d = cvl_cuda_of(base);
+  if (cvl_recording_refuse(base, "waiting for the device", e) != 0) return -1;
   if (cvl_cuda_use(d, e) != 0) return -1;
   return CVL_CUDA(e, cudaStreamSynchronize(d->stream));
 }

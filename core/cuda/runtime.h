@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include "device/device.h"
+#include "device/recording.h"
 
 enum { CVL_CUDA_SEGMENTS = 8, CVL_CUDA_SEGMENT = 1 << 20 };
 
@@ -54,6 +55,10 @@ int cvl_cuda_sync(cvl_device *d, cvl_err *e);
 int cvl_cuda_fill(cvl_device *d, void *p, const void *value, size_t size, int64_t count,
                   cvl_err *e);
 int cvl_cuda_move(cvl_device *d, const struct cvl_loop *l, size_t size, cvl_err *e);
+int cvl_cuda_begin_recording(cvl_device *d, cvl_err *e);
+void *cvl_cuda_end_recording(cvl_device *d, cvl_err *e);
+int cvl_cuda_replay(cvl_device *d, void *work, cvl_err *e);
+void cvl_cuda_free_recording(cvl_device *d, void *work);
 const struct cvl_kernels *cvl_cuda_kernels(cvl_device *d, const char *op, int dtype);
 const struct cvl_optim_kernels *cvl_cuda_optim_kernels(cvl_device *d, const char *rule, int dtype);
 

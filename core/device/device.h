@@ -10,9 +10,11 @@
 
 #include "base/err.h"
 
-/* One more whenever a struct that both sides see changes: those here, in tensor/, ops/op.h and optim/optim.h. */
-enum { CVL_PLUGIN_ABI = 3 };
+/* One more whenever a struct that both sides see changes: those here, in recording.h, in tensor/, ops/op.h and
+** optim/optim.h. */
+enum { CVL_PLUGIN_ABI = 4 };
 
+struct cvl_recording;     /* recording.h */
 struct cvl_loop;          /* tensor/loop.h */
 struct cvl_kernels;       /* ops/op.h */
 struct cvl_optim_kernels; /* optim/optim.h */
@@ -47,7 +49,15 @@ struct cvl_device {
   const struct cvl_kernels *(*kernels)(cvl_device *d, const char *op, int dtype);
   const struct cvl_optim_kernels *(*optim_kernels)(cvl_device *d, const char *rule, int dtype);
 
-  struct cvl_cache *cache; /* made at first use */
+  /* Recording, for recording.h; NULL where a device cannot. Between begin and end what the device is asked for is written
+  ** down and not done; `end` always ends it, and returns what replay does again, or NULL. */
+  int (*begin_recording)(cvl_device *d, cvl_err *e);
+  void *(*end_recording)(cvl_device *d, cvl_err *e);
+  int (*replay)(cvl_device *d, void *work, cvl_err *e);
+  void (*free_recording)(cvl_device *d, void *work);
+
+  struct cvl_cache *cache;         /* made at first use */
+  struct cvl_recording *recording; /* the one that is being made, or NULL */
 };
 
 cvl_device *cvl_cpu(void);

@@ -1,9 +1,14 @@
 /* Values in and out of tensors, on whatever device they lie. */
 #include <string.h>
 
+#include "device/recording.h"
 #include "tensor/half.h"
 #include "tensor/loop.h"
 #include "tensor/tensor.h"
+
+static int uses(const cvl_tensor *x, cvl_err *e) {
+  return cvl_recording_uses(cvl_device_of(x), x->storage->data, x->storage->bytes, e);
+}
 
 /* ------------------------------------------------------------------------------------- copying */
 
@@ -39,6 +44,7 @@ static int copy_within(cvl_tensor *dst, const cvl_tensor *src, cvl_err *e) {
   const cvl_tensor *operands[] = {dst, src};
   cvl_loop loop;
   if (count == 0) return 0;
+  if (uses(dst, e) != 0 || uses(src, e) != 0) return -1;
   if (!d->host_visible && cvl_is_dense(dst) && cvl_is_dense(src) && count == cvl_count(src))
     return d->copy(d, cvl_data(dst), cvl_data(src), (size_t)(count * size), e);
   cvl_loop_init(&loop, &dst->shape, operands, 2);
@@ -163,6 +169,7 @@ static void fill(cvl_dtype t, void *p, int64_t n, double v) {
 int cvl_tensor_fill(cvl_tensor *x, double v, cvl_err *e) {
   cvl_device *d = cvl_device_of(x);
   _Alignas(8) unsigned char one[8];
+  if (uses(x, e) != 0) return -1;
   if (d->host_visible) return fill(x->dtype, cvl_data(x), cvl_count(x), v), 0;
   fill(x->dtype, one, 1, v);
   return d->fill(d, cvl_data(x), one, cvl_dtype_size(x->dtype), cvl_count(x), e);
@@ -179,5 +186,6 @@ cvl_tensor *cvl_tensor_full(const cvl_shape *shape, cvl_dtype dtype, cvl_device 
 int cvl_tensor_clear(cvl_tensor *x, cvl_err *e) {
   cvl_device *d = cvl_device_of(x);
   size_t bytes = (size_t)cvl_count(x) * cvl_dtype_size(x->dtype);
+  if (uses(x, e) != 0) return -1;
   return bytes == 0 ? 0 : d->clear(d, cvl_data(x), bytes, e);
 }

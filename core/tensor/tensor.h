@@ -76,7 +76,7 @@ int cvl_tensor_copy(cvl_tensor *dst, const cvl_tensor *src, cvl_err *e);
 cvl_tensor *cvl_tensor_clone(const cvl_tensor *x, cvl_device *device, cvl_err *e);
 /* A tensor with x's values that the host can read: x itself, or a dense copy. The caller releases it. */
 cvl_tensor *cvl_tensor_on_host(cvl_tensor *x, cvl_err *e);
-/* Every element of a dense tensor becomes v, converted to its type; or 0. Cannot fail on the CPU. */
+/* Every element of a dense tensor becomes v, converted to its type; or 0. Cannot fail on the CPU but in a recording. */
 int cvl_tensor_fill(cvl_tensor *x, double v, cvl_err *e);
 int cvl_tensor_clear(cvl_tensor *x, cvl_err *e);
 /* A dense tensor of which every element is v. */

@@ -98,6 +98,11 @@ bound.device = {
     .. "\"cpu\", \"cuda\" or \"cuda:N\"; an error says what is missing.",
   list = "device.list() -> {name, ...}\nThe devices that work: \"cpu\", then \"cuda:0\" and so on.",
   sync = "device.sync()\nWaits until every device has done what it was asked for, and reports what went wrong there.",
+  record = "device.record(name, f, ...) -> recording, what f returns\n"
+    .. "Calls f while the device writes down what it is asked for, and does nothing of it: a CUDA graph.\n"
+    .. "recording:replay() does it, once a call, with the same memory: tensors of f's hold the new values.\n"
+    .. "Random numbers go on. What would wait for the device, or comes from the host, is an error.\n"
+    .. "recording:free() gives the memory back. train.Loop{capture = true} does all this.",
   default = "device.default() -> name\nThat of --device, else the first CUDA device, else \"cpu\".",
 }
 

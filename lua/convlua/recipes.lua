@@ -37,6 +37,7 @@ recipes.options = {
   { "schedule", { "constant", "one-cycle", "cosine", "step" }, help = "the rate over time" },
   { "precision", { "float32", "bf16", "bf16-full" }, default = "float32",
     help = "of products: bfloat16 operands in the backward passes, or in all" },
+  { "capture", "flag", help = "on a CUDA device: steps are recorded once and replayed" },
   { "augment", "flag", help = "random crop with 4 pixels around, and flip" },
   { "data", "string", value = "PATH", help = "folder with cifar-10-batches-bin, or shapes10" },
   { "download", "flag", default = true, help = "fetch the data when it is nowhere; --no-download" },

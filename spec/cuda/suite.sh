@@ -1,8 +1,9 @@
 #!/bin/sh
 # usage: suite.sh BUILD
 # Runs the scripts of this folder on simulated GPUs, with the plugin that nvcc built: every op on three
-# architectures, in two orders of blocks and warps, under three schedules of the streams; training;
-# failures of every call; and the plugin's C under the address and undefined-behaviour sanitizers.
+# architectures, in two orders of blocks and warps, under three schedules of the streams; training,
+# with and without recorded steps; failures of every call; and the plugin's C under the address and
+# undefined-behaviour sanitizers.
 # A script ends with "N of N". The last line is the sum, "N passed, N failed". JOBS (2) at a time.
 set -u
 
@@ -48,6 +49,8 @@ cases() { # the long ones first
     echo "CVSIM_ARCH=$arch CVSIM_ORDER=random|train resnet18 float32 2"
   done
   echo "$check CONVLUA_CUDA_ALLOC=direct|failures"
+  echo "$check CONVLUA_CUDA_ALLOC=direct|capture"
+  echo "$check CONVLUA_SYNC=1|capture rules"
   echo "$check CONVLUA_CUDA_ALLOC=direct|ops"
   echo "$check|sizes"
   for arch in 75 80 90; do
@@ -57,6 +60,7 @@ cases() { # the long ones first
         echo "CVSIM_ARCH=$arch CVSIM_ORDER=$order CVSIM_SCHED=$schedule CONVLUA_CUDA_ALLOC=direct|sizes"
       done
       echo "CVSIM_ARCH=$arch CVSIM_ORDER=$order|train lenet"
+    echo "CVSIM_ARCH=$arch CVSIM_ORDER=$order CVSIM_SCHED=random:$arch|capture"
     done
   done
   echo "$check|train lenet float32 3"

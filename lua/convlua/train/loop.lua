@@ -36,6 +36,7 @@ local metrics = require "convlua.metrics"
 local source = require "convlua.train.source"
 local state = require "convlua.train.state"
 local finite = require "convlua.train.finite"
+local capture = require "convlua.train.capture"
 
 local no_grad = core.autograd.no_grad
 
@@ -69,7 +70,7 @@ Loop.__index = Loop
 
 local options = {
   training = true, validation = true, optimizer = true, loss = true, metrics = true, callbacks = true,
-  non_finite = true, precision = true,
+  non_finite = true, precision = true, capture = true,
 }
 
 local function unknown(who, o, known)
@@ -85,7 +86,7 @@ end
 
 local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true }
 
---- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite, precision} -> loop
+--- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite, precision, capture} -> loop
 --   training, validation  loaders: :start(epoch, batch), :next() -> x, y, :batches(); or a list of
 --              {x, y}. validation may be left out.
 --   optimizer  :step(), :zero_grad(); may be left out when the step updates by itself
@@ -99,6 +100,8 @@ local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true }
 --              bfloat16 in the backward passes alone, which leaves the loss as it is and moves
 --              gradients by a few per cent; "bf16-full", in all passes. Weights, activations,
 --              gradients and sums are float32 all the same. Not given: as autograd.precision has it
+--   capture    true: on a CUDA device the differentiable step is recorded once and is one launch from
+--              then on, with the same bits; elsewhere an error. See train/capture.lua
 local function new_loop(o)
   if type(o) ~= "table" then error(("train.Loop: a table of options expected, got %s"):format(type(o)), 3) end
   unknown("train.Loop", o, options)
@@ -111,6 +114,9 @@ local function new_loop(o)
     error(("train.Loop: precision must be 'float32', 'bf16' or 'bf16-full', got '%s'"):format(
       tostring(o.precision)), 3)
   end
+  if o.capture and o.optimizer == nil then
+    error("train.Loop: capture: an optimizer is missing; a step that updates by itself cannot be recorded", 3)
+  end
   return setmetatable({
     training = o.training,
     validation = o.validation,
@@ -120,6 +126,7 @@ local function new_loop(o)
     callbacks = o.callbacks or {},
     non_finite = way,
     precision = o.precision,
+    capture = o.capture or false,
     history = {},
     kept = {},
   }, Loop)
@@ -214,7 +221,8 @@ local function train_batch(loop)
   local optimizer = loop.optimizer
   if optimizer then optimizer:zero_grad() end
   local buffers = loop.non_finite == "skip" and finite.remember(loop.model)
-  local stop = loop.step(loop)
+  local stop
+  if loop.captured then stop = loop.captured:run(loop) else stop = loop.step(loop) end
   if stop then check_answer(loop, stop, loop.step, 0, "step") end
   local answer = loop:emit "backward_end"
   if answer and (not stop or answer.reach > stop.reach) then stop = answer end
@@ -405,8 +413,19 @@ function Loop:fit(model, o)
   self.resumed = o.resume and state.read(o.resume) or nil
   if o.device and type(model) == "table" and model.to then model:to(o.device) end
   local was = signal.guard(true)
-  local _ <close> = setmetatable({}, { __close = function() signal.guard(was) end })
+  self.captured = self.capture and capture.new() or nil
+  local _ <close> = setmetatable({}, { __close = function()
+    signal.guard(was)
+    if self.captured then self.captured:close() end
+    self.captured = nil
+  end })
   return core.autograd.precision(self.precision or core.autograd.precision(), run_epochs, self, 1)
+end
+
+--- With capture: what was recorded is recorded afresh. To be called when something has changed that the
+-- loop does not see; see train/capture.lua.
+function Loop:recapture()
+  if self.captured then self.captured:close() end
 end
 
 --- Writes everything that a resumed run needs to `path`; train.checkpoint calls it.

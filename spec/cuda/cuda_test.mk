@@ -35,6 +35,7 @@ cuda-test: cuda-needed
 	@$(MAKE) -s -j$(JOBS) all cudasim $(BUILD)/cudatest/convlua_cuda.so $(BUILD)/cudacheck/convlua_cuda.so
 	@$(MAKE) -s cudasim-selftest
 	@JOBS=$(JOBS) sh spec/cuda/suite.sh $(BUILD)
+	@$(CONVLUA) spec/cuda/barriers.lua $(BUILD)
 	@$(CONVLUA) spec/cuda/coverage.lua $(BUILD)
 
 cuda-accept: cuda-needed

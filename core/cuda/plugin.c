@@ -61,6 +61,8 @@ static int start(cvl_cuda *d, int index, cvl_err *e) {
                          .end_recording = cvl_cuda_end_recording,
                          .replay = cvl_cuda_replay,
                          .free_recording = cvl_cuda_free_recording,
+                         .info = cvl_cuda_info,
+                         .tf32 = cvl_cuda_tf32,
                          .kernels = cvl_cuda_kernels,
                          .optim_kernels = cvl_cuda_optim_kernels};
   snprintf(d->base.name, sizeof d->base.name, "cuda:%d", index);

@@ -59,6 +59,8 @@ int cvl_cuda_begin_recording(cvl_device *d, cvl_err *e);
 void *cvl_cuda_end_recording(cvl_device *d, cvl_err *e);
 int cvl_cuda_replay(cvl_device *d, void *work, cvl_err *e);
 void cvl_cuda_free_recording(cvl_device *d, void *work);
+int cvl_cuda_info(cvl_device *d, cvl_device_info *info, cvl_err *e);
+bool cvl_cuda_tf32(cvl_device *d, int on);
 const struct cvl_kernels *cvl_cuda_kernels(cvl_device *d, const char *op, int dtype);
 const struct cvl_optim_kernels *cvl_cuda_optim_kernels(cvl_device *d, const char *rule, int dtype);
 

@@ -12,12 +12,23 @@
 
 /* One more whenever a struct that both sides see changes: those here, in recording.h, in tensor/, ops/op.h and
 ** optim/optim.h. */
-enum { CVL_PLUGIN_ABI = 4 };
+enum { CVL_PLUGIN_ABI = 5 };
 
 struct cvl_recording;     /* recording.h */
 struct cvl_loop;          /* tensor/loop.h */
 struct cvl_kernels;       /* ops/op.h */
 struct cvl_optim_kernels; /* optim/optim.h */
+
+/* What a device is, for reports. A library that cannot be used has the version 0, and why. */
+typedef struct cvl_device_info {
+  char gpu[128];    /* its name, as the driver gives it */
+  int major, minor; /* compute capability */
+  int multiprocessors;
+  int64_t memory, free_memory; /* bytes */
+  int driver, runtime;         /* CUDA that the driver supports, CUDA in the plugin, as in 13000 */
+  int cublas, cudnn;           /* as in 130100 and 91900 */
+  cvl_err cublas_why, cudnn_why;
+} cvl_device_info;
 
 /*
 ** Work on a device is done in the order in which it was asked for; only to_host and sync wait for it. An error that the
@@ -55,6 +66,11 @@ struct cvl_device {
   void *(*end_recording)(cvl_device *d, cvl_err *e);
   int (*replay)(cvl_device *d, void *work, cvl_err *e);
   void (*free_recording)(cvl_device *d, void *work);
+
+  int (*info)(cvl_device *d, cvl_device_info *info, cvl_err *e);
+  /* on = 1: products of float32 may round their operands to TF32, 10 bits of mantissa, on GPUs that can; 0: they may
+  ** not, which is how it begins; -1 asks. Returns how it was. */
+  bool (*tf32)(cvl_device *d, int on);
 
   struct cvl_cache *cache;         /* made at first use */
   struct cvl_recording *recording; /* the one that is being made, or NULL */

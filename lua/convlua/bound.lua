@@ -103,6 +103,14 @@ bound.device = {
     .. "recording:replay() does it, once a call, with the same memory: tensors of f's hold the new values.\n"
     .. "Random numbers go on. What would wait for the device, or comes from the host, is an error.\n"
     .. "recording:free() gives the memory back. train.Loop{capture = true} does all this.",
+  info = "device.info(name) -> {device, ...}\n"
+    .. "Of a CUDA device: gpu, compute_capability, multiprocessors, memory and free_memory (bytes),\n"
+    .. "and the versions driver (of CUDA, that it supports), runtime, cublas, cudnn; of a library\n"
+    .. "that cannot be used \"no: \" and why.",
+  tf32 = "device.tf32(name) -> boolean; device.tf32(name, on) -> how it was\n"
+    .. "Whether matrix products and convolutions of float32 on this CUDA device may round their\n"
+    .. "operands to TF32, 10 bits of mantissa, which tensor cores multiply faster. false unless\n"
+    .. "CONVLUA_TF32=1; without effect on GPUs before compute capability 8.0.",
   default = "device.default() -> name\nThat of --device, else the first CUDA device, else \"cpu\".",
 }
 

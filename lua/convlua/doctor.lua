@@ -52,9 +52,23 @@ local function memory()
   return text
 end
 
-local function device(name)
-  local problem = env.device_problem(name)
-  return problem and "no: " .. problem:gsub("^device '[^']*' is not available: ", "") or "yes"
+--- The CUDA devices, a line each, and below them what the driver and the libraries are.
+local function cuda()
+  local problem = env.device_problem "cuda"
+  if problem then return "no: " .. problem:gsub("^device '[^']*' is not available: ", "") end
+  local lines, first = {}
+  for i, name in ipairs(core.device.list()) do
+    if i > 1 then -- after the CPU
+      local d = core.device.info(name)
+      first = first or d
+      lines[#lines + 1] = ("%s, %s, compute capability %s, %d multiprocessors, %s, %s free"):format(name,
+        d.gpu, d.compute_capability, d.multiprocessors, gib(d.memory), gib(d.free_memory))
+    end
+  end
+  lines[#lines + 1] = ("driver for CUDA %s, runtime %s"):format(first.driver, first.runtime)
+  lines[#lines + 1] = "cuBLAS " .. first.cublas
+  lines[#lines + 1] = "cuDNN " .. first.cudnn
+  return table.concat(lines, "\n")
 end
 
 local function library(name)
@@ -94,7 +108,7 @@ return function()
   say("PNG", library "libpng16.so.16")
   say("zip", library "libzip.so.4")
   say("download", library "libcurl.so.4")
-  say("cuda", device "cuda")
+  say("cuda", cuda())
   say("CIFAR-10", cifar10())
   say("terminal", terminal())
   return ok and 0 or 1

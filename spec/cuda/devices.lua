@@ -16,6 +16,20 @@ local cases = {
   { "no device", "CVSIM_DEVICES=0", "no NVIDIA GPU", [[print(pcall(c.device.get, "cuda"))]] },
   { "no plugin", "CONVLUA_CUDA_PLUGIN=/nowhere.so", "built without it",
     [[print(pcall(c.device.get, "cuda"))]] },
+  { "products of float32 are strict, until TF32 is allowed", "", "false 1.000244140625 false 1.0 true",
+    [[local a = c.full({ 1, 1 }, 1 + 2 ^ -12):to "cuda"
+      local function product() return a:matmul(c.ones { 1, 1 }:to "cuda"):item() end
+      print(c.device.tf32 "cuda", product(), c.device.tf32("cuda", true), product(), c.device.tf32 "cuda")]] },
+  { "TF32 from the environment", "CONVLUA_TF32=1", "true", [[print(c.device.tf32 "cuda")]] },
+  { "what is known of a device", "CVSIM_ARCH=75", "Simulated GPU .sm_75. 7.5 4 true",
+    [[local d = c.device.info "cuda"
+      print(d.gpu, d.compute_capability, d.multiprocessors, d.free_memory <= d.memory)]] },
+  { "doctor tells it", "", "cuda:1, Simulated GPU .* CUDA 13.%d, runtime 13.%d cuBLAS 13.%d.%d cuDNN 9.%d+.%d",
+    [[c.doctor()]] },
+  { "doctor tells which libraries it lacks", "CONVLUA_CUDNN=0 CONVLUA_CUBLAS=0",
+    "cuBLAS no: CONVLUA_CUBLAS=0 cuDNN no: CONVLUA_CUDNN=0", [[c.doctor()]] },
+  { "what is known where a call fails", "CVSIM_FAIL=cudaMemGetInfo:1", "false device.info.*cudaMemGetInfo",
+    [[print(pcall(c.device.info, "cuda"))]] },
   { "no memory", "CVSIM_MEMORY=16", "out of memory.*fine",
     [[print(pcall(function() return c.zeros({ 1 << 23 }, { device = "cuda" }) end))
       print(c.ones{2}:to "cuda":sum():item() == 2 and "fine")]] },

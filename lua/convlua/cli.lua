@@ -27,6 +27,8 @@ options
 
 commands
   doctor           what was found: processor, libraries, devices, data sets
+  selftest [cpu | cuda | cuda:N] [--small] [--no-rates]
+                   whether this machine computes what it must, and how fast
   summary MODULE [NAME] [--input HxWxC] [option=value ...]
                    layers, shapes and parameters of a model: convlua summary models.resnet ResNet18
   bench [...]      run scripts/bench.lua
@@ -146,6 +148,7 @@ end
 -- Each gets the command's arguments.
 local commands = {
   doctor = function(...) return require "convlua.doctor"(...) end,
+  selftest = function(...) return require "convlua.selftest"(...) end,
   summary = function(...) return require "convlua.cli.summary"(...) end,
   bench = function(...)
     local path = own_script "bench.lua"

@@ -63,6 +63,7 @@ cases() { # the long ones first
     echo "CVSIM_ARCH=$arch CVSIM_ORDER=$order CVSIM_SCHED=random:$arch|capture"
     done
   done
+  echo "CVSIM_ARCH=80|selftest"
   echo "$check|train lenet float32 3"
   echo "$check|devices"
 }

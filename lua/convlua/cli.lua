@@ -148,7 +148,7 @@ end
 -- Each gets the command's arguments.
 local commands = {
   doctor = function(...) return require "convlua.doctor"(...) end,
-  selftest = function(...) return require "convlua.selftest"(...) end,
+  selftest = function(...) return require "convlua.cli.selftest"(...) end,
   summary = function(...) return require "convlua.cli.summary"(...) end,
   bench = function(...)
     local path = own_script "bench.lua"

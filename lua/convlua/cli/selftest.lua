@@ -126,7 +126,7 @@ return function(...)
   if strict then convlua.device.tf32(device, true) end
   tally.print()
   if o.rates then
-    local ok, problem = pcall(require "convlua.selftest.rates", device, o.small)
+    local ok, problem = pcall(require "convlua.cli.rates", device, o.small)
     if not ok then tally.tell("rates", "rates", problem) print("FAIL rates: " .. tostring(problem)) end
   end
   print(("%d of %d"):format(tally.agreed, tally.done))

@@ -4,6 +4,7 @@
 */
 #include <cstring>
 
+#include "graph.h"
 #include "memory.h"
 #include "stream.h"
 
@@ -55,7 +56,7 @@ cudaError_t copy(void *dst, const void *src, size_t n, cudaMemcpyKind kind, cuda
               is_pinned(src, n), nullptr};
   bool pageable_source = !from.device && !from.pinned, pageable_target = !to.device && !to.pinned;
   if (s->capture != nullptr && (pageable_source || pageable_target))
-    return refuse_in_capture(call); /* it would have to wait */
+    return refuse_for_stream(s, call); /* it would have to wait */
   if (pageable_source) from.staged = std::make_shared<std::vector<char>>(from.p, from.p + n);
   Work work;
   work.name = call;

@@ -130,6 +130,19 @@ cudaError_t refuse_in_capture(const char *call) {
   return refused ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
+cudaError_t refuse_for_stream(CUstream_st *s, const char *call) {
+  if (s->capture == nullptr) return refuse_in_capture(call);
+  spoil(s->capture);
+  fprintf(stderr, "cudasim: %s may not be called for a stream that is captured\n", call);
+  return cudaErrorStreamCaptureUnsupported;
+}
+
+cudaError_t refuse_for_device(int device, const char *call) {
+  for (Capture *c : captures())
+    if (c->origin->device == device) return refuse_for_stream(c->origin, call);
+  return refuse_in_capture(call);
+}
+
 } // namespace cudasim
 
 using namespace cudasim;
@@ -140,6 +153,7 @@ struct CUgraph_st {
 
 struct CUgraphExec_st {
   Graph graph;
+  std::shared_ptr<NamedMemory> names = std::make_shared<NamedMemory>();
   std::vector<CUstream_st *> streams; /* for branches 1, 2, ... */
 
   CUgraphExec_st(const Graph &g, int device) : graph(g) {
@@ -275,6 +289,7 @@ CUDASIM_EXPORT cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec, cudaGraph_t
   }
   if (!same) return failed(cudaErrorGraphExecUpdateFailure);
   exec->graph = graph->graph;
+  exec->names = std::make_shared<NamedMemory>();
   return cudaSuccess;
 }
 
@@ -290,6 +305,7 @@ CUDASIM_EXPORT cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t st
   for (CUstream_st *branch : exec->streams) await(branch, start);
   for (const Node &node : exec->graph.nodes) {
     Work work = node.work;
+    work.names = exec->names;
     if (node.record != kNone) work.record = marks[node.record] = std::make_shared<Signal>();
     if (node.wait != kNone) work.wait = marks[node.wait];
     queue(node.branch == 0 ? s : exec->streams[node.branch - 1], std::move(work));

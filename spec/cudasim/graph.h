@@ -18,6 +18,11 @@ cudaError_t record_event(CUstream_st *s, CUevent_st *e);
 /* A wait in which a capture takes part: the stream's, the event's or both. */
 cudaError_t wait_event(CUstream_st *s, CUevent_st *e);
 
+/* The error, and the capture spoilt, of a call that waits for a stream, or for a device's streams, while one of them is
+** captured: in every mode. */
+cudaError_t refuse_for_stream(CUstream_st *s, const char *call);
+cudaError_t refuse_for_device(int device, const char *call);
+
 /* Something was done that a capture does not allow: its end will be an error. */
 void spoil(Capture *capture);
 

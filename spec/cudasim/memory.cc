@@ -147,6 +147,17 @@ std::string where(uintptr_t address) {
   return text;
 }
 
+/* A graph's work uses the memory of the launches before, and nobody's who has got its address since. */
+bool still_named(const Allocation &a, const char *what) {
+  const Actor *actor = acting();
+  if (actor == nullptr || actor->names == nullptr) return true;
+  uint64_t known = actor->names->emplace(a.base, a.number).first->second;
+  if (known == a.number) return true;
+  violation("%s: a graph uses memory at %#zx that was freed, and allocated again since", what,
+            size_t(a.base));
+  return false;
+}
+
 class DeviceMemory : public Memory {
 public:
   explicit DeviceMemory(int number) : device(number) {}
@@ -154,6 +165,7 @@ public:
   bool find(uint64_t address, Range *range) override {
     const Allocation *a = allocation_at(address);
     if (a == nullptr || (a->device != device && a->device != kPinned)) return false;
+    if (!still_named(*a, "a kernel")) return false;
     auto *host = reinterpret_cast<unsigned char *>(arena().simulators(a->base));
     *range = {a->base, a->base + a->bytes, host};
     return true;
@@ -177,7 +189,8 @@ uintptr_t allocate(int device, size_t bytes) {
   if (room < bytes || room > arena().device_bytes - r.live) return 0;
   uintptr_t base = place(r, room);
   if (base == 0) return 0;
-  const Allocation &a = arena().live[base] = {base, bytes, device};
+  static uint64_t made;
+  const Allocation &a = arena().live[base] = {base, bytes, device, ++made};
   r.live += room;
   forget(base, room);
   memset(arena().simulators(base), kFresh, room);
@@ -241,7 +254,7 @@ void *bytes_on(int device, const void *p, size_t bytes, Access access, const cha
               device);
     return nullptr;
   }
-  if (!touch(address, bytes, access == Access::write)) return nullptr;
+  if (!still_named(*a, what) || !touch(address, bytes, access == Access::write)) return nullptr;
   return arena().simulators(address);
 }
 

@@ -22,6 +22,7 @@ struct Allocation {
   uintptr_t base;
   size_t bytes;
   int device;
+  uint64_t number = 0; /* of all that were made */
 };
 
 /* A new allocation, or 0 when the device has not got that much. */

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 
 namespace cudasim {
@@ -29,11 +31,15 @@ struct Clock {
   }
 };
 
+/* The allocations that a graph has used: their addresses, and which of those that had the address. */
+using NamedMemory = std::map<uintptr_t, uint64_t>;
+
 /* Who does something: a piece of work on a stream, with the clock it had when it was queued. */
 struct Actor {
   const char *name = ""; /* lives for ever: see keep_name */
   unsigned slot = 0;
   Clock clock;
+  std::shared_ptr<NamedMemory> names; /* of a graph's work */
 };
 
 /* The same name always as the same pointer. */

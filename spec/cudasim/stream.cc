@@ -170,7 +170,7 @@ void queue(CUstream_st *s, Work work) {
   s->clock.join(host_clock());
   if (work.wait != nullptr) s->clock.join(work.wait->clock);
   s->clock.time[s->slot] = next_time(s->slot);
-  work.actor = {work.name, s->slot, s->clock};
+  work.actor = {work.name, s->slot, s->clock, work.names};
   if (work.record != nullptr) {
     work.record->stream = s;
     work.record->clock = s->clock;
@@ -241,7 +241,7 @@ CUDASIM_EXPORT cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 CUDASIM_EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   CUDASIM_CALL();
   STREAM(s, stream);
-  if (cudaError_t e = refuse_in_capture(__func__)) return failed(e);
+  if (cudaError_t e = refuse_for_stream(s, __func__)) return failed(e);
   synchronize(s);
   return failed(sticky_error());
 }
@@ -249,7 +249,7 @@ CUDASIM_EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 CUDASIM_EXPORT cudaError_t cudaStreamQuery(cudaStream_t stream) {
   CUDASIM_CALL();
   STREAM(s, stream);
-  if (cudaError_t e = refuse_in_capture(__func__)) return failed(e);
+  if (cudaError_t e = refuse_for_stream(s, __func__)) return failed(e);
   step(s);
   if (!s->queue.empty()) return failed(cudaErrorNotReady);
   host_learns(s->clock);
@@ -258,7 +258,7 @@ CUDASIM_EXPORT cudaError_t cudaStreamQuery(cudaStream_t stream) {
 
 CUDASIM_EXPORT cudaError_t cudaDeviceSynchronize() {
   CUDASIM_CALL();
-  if (cudaError_t e = refuse_in_capture(__func__)) return failed(e);
+  if (cudaError_t e = refuse_for_device(current_device(), __func__)) return failed(e);
   synchronize_device(current_device());
   return failed(sticky_error());
 }

@@ -29,8 +29,9 @@ struct Work {
   const char *name = "";
   std::function<void()> run;
   std::shared_ptr<Signal> wait, record;
-  std::vector<HostUse> host; /* the pinned memory that it uses */
-  Actor actor;               /* filled in when it is queued */
+  std::vector<HostUse> host;          /* the pinned memory that it uses */
+  std::shared_ptr<NamedMemory> names; /* of the graph that it belongs to */
+  Actor actor;                        /* filled in when it is queued */
 };
 
 struct Capture; /* graph.h */

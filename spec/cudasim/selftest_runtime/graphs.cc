@@ -106,6 +106,44 @@ void pageable_copy_in_capture() {
           cudaErrorStreamCaptureUnsupported);
 }
 
+/* What waits for the captured stream is refused in every mode. */
+template <class Call> void refused_relaxed(Call call) {
+  cudaStream_t s = new_stream();
+  cudaGraph_t g;
+  void *d = device_block(64);
+  begin(s, cudaStreamCaptureModeRelaxed);
+  CUDA(cudaMemsetAsync(d, 0, 64, s));
+  CUDA_IS(cudaErrorStreamCaptureUnsupported, call(s));
+  CUDA_IS(cudaErrorStreamCaptureInvalidated, cudaStreamEndCapture(s, &g));
+  CUDA_IS(cudaErrorStreamCaptureInvalidated, cudaGetLastError());
+  CUDA(cudaMemsetAsync(d, 0, 64, s));
+  CUDA(cudaStreamSynchronize(s));
+}
+
+void waiting_in_relaxed_mode() {
+  refused_relaxed(cudaStreamSynchronize);
+  refused_relaxed(cudaStreamQuery);
+  refused_relaxed([](cudaStream_t) { return cudaDeviceSynchronize(); });
+}
+
+void pageable_copy_in_relaxed_mode() {
+  void *p = device_block(64);
+  char h[64] = {};
+  refused_relaxed(
+      [&](cudaStream_t s) { return cudaMemcpyAsync(p, h, 64, cudaMemcpyHostToDevice, s); });
+  refused_relaxed(
+      [&](cudaStream_t s) { return cudaMemcpyAsync(h, p, 64, cudaMemcpyDeviceToHost, s); });
+}
+
+void other_stream_in_relaxed_mode() {
+  cudaStream_t s = new_stream(), t = new_stream();
+  void *d = device_block(64);
+  begin(s, cudaStreamCaptureModeRelaxed);
+  CUDA(cudaMemsetAsync(d, 0, 64, s));
+  CUDA(cudaStreamSynchronize(t));
+  CUDA(cudaGraphDestroy(end(s)));
+}
+
 void pinned_in_capture() {
   void *p;
   refused([&](cudaStream_t) { return cudaMallocHost(&p, 64); }, cudaErrorStreamCaptureUnsupported);
@@ -192,6 +230,22 @@ void freed_under_graph() {
   cudaStreamSynchronize(s);
 }
 
+/* The same address, but somebody else's memory. */
+void reused_under_graph() {
+  constexpr size_t kBytes = 80u << 20; /* more than the simulator keeps of what was freed */
+  cudaStream_t s = new_stream();
+  void *a = device_block(kBytes);
+  begin(s);
+  CUDA(cudaMemsetAsync(a, 0, 64, s));
+  cudaGraphExec_t x = instance(end(s));
+  CUDA(cudaGraphLaunch(x, s));
+  CUDA(cudaStreamSynchronize(s));
+  CUDA(cudaFree(a));
+  CHECK(device_block(kBytes) == a);
+  CUDA(cudaGraphLaunch(x, s));
+  cudaStreamSynchronize(s);
+}
+
 const Cases all({
     {"replay", replay, nullptr, nullptr},
     {"branches", branches, nullptr, nullptr},
@@ -209,6 +263,10 @@ const Cases all({
     {"relaxed mode", relaxed_mode, nullptr, nullptr},
     {"wrong calls", wrong_calls, nullptr, nullptr},
     {"update", update, nullptr, nullptr},
+    {"waiting in relaxed mode", waiting_in_relaxed_mode, nullptr, nullptr},
+    {"pageable copy in relaxed mode", pageable_copy_in_relaxed_mode, nullptr, nullptr},
+    {"another stream in relaxed mode", other_stream_in_relaxed_mode, nullptr, nullptr},
+    {"reused under a graph", reused_under_graph, "allocated again since", nullptr},
     {"freed under a graph", freed_under_graph, "do not lie in one live allocation", nullptr},
 });
 

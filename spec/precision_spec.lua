@@ -30,7 +30,7 @@ describe("autograd.precision", function()
 
   it("refuses what it does not know", function()
     assert.raises_like(function() autograd.precision("fp8", print) end,
-      "'float32', 'bf16' or 'bf16-full' expected, got 'fp8'")
+      "'float32', 'bf16', 'bf16-full' or 'f16' expected, got 'fp8'")
     assert.raises_like(function() autograd.precision("bf16") end, "function expected")
   end)
 
@@ -55,6 +55,17 @@ describe("autograd.precision", function()
       local x = convlua.full({ 1, 1 }, case[1])
       assert.equal(case[2], autograd.precision("bf16-full", convlua.matmul, x, one):item())
     end
+  end)
+
+  it("rounds nothing to float16 on the CPU", function()
+    local a, b = leaf(convlua.randn { 20, 30 }), leaf(convlua.randn { 30, 10 })
+    local x, w = leaf(convlua.randn { 2, 8, 8, 3 }), leaf(convlua.randn { 3, 3, 3, 4 })
+    local function gradients()
+      local loss = (a:matmul(b):sum() + convlua.conv2d(x, w):square():sum())
+      return autograd.grad(loss, { a, b, x, w })
+    end
+    local exact, got = gradients(), autograd.precision("f16", gradients)
+    for i = 1, 4 do assert.equal(exact[i]:to_bytes(), got[i]:to_bytes()) end
   end)
 
   it("reaches backward through the tape, wherever that is called", function()

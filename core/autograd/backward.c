@@ -220,7 +220,7 @@ static int by_vjp(walk *w, cvl_tape_node *n, cvl_tensor **gx) {
   const cvl_op *op = n->args.op;
   /* What it calls forward is a part of this call's backward pass. */
   cvl_precision former = cvl_set_precision(
-      n->args.precision == CVL_PRECISION_F32 ? CVL_PRECISION_F32 : CVL_PRECISION_BF16_FULL);
+      n->args.precision == CVL_PRECISION_BF16 ? CVL_PRECISION_BF16_FULL : n->args.precision);
   cvl_tensor *y;
   cvl_scope s;
   cvl_scope_init(&s, w->e);

@@ -306,7 +306,8 @@ static int precision(lua_State *L) {
   name = luaL_checkstring(L, 1);
   if (!cvl_precision_parse(name, &p))
     return luaL_argerror(
-        L, 1, lua_pushfstring(L, "'float32', 'bf16' or 'bf16-full' expected, got '%s'", name));
+        L, 1,
+        lua_pushfstring(L, "'float32', 'bf16', 'bf16-full' or 'f16' expected, got '%s'", name));
   luaL_checktype(L, 2, LUA_TFUNCTION);
   former = cvl_set_precision(p);
   status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);

@@ -109,22 +109,26 @@ static int one_call(cvl_cuda_blas *b, cvl_dtype type, const cvl_cuda_product *p,
                     const char *a_data, const char *b_data, char *y, int64_t a_step, int64_t b_step,
                     int64_t batches, cvl_err *e) {
   const bool wide = type == CVL_F64;
-  const cudaDataType_t t = wide ? CUDA_R_64F : CUDA_R_32F;
+  const cudaDataType_t t = wide               ? CUDA_R_64F
+                           : type == CVL_BF16 ? CUDA_R_16BF
+                           : type == CVL_F16  ? CUDA_R_16F
+                                              : CUDA_R_32F;
   const float one = 1, zero = 0;
   const double one_wide = 1, zero_wide = 0;
   return check(b,
                b->api.GemmStridedBatchedEx(
                    b->handle, fb.op, fa.op, (int)p->N, (int)p->M, (int)p->K,
                    wide ? (const void *)&one_wide : &one, b_data, t, fb.lead, b_step, a_data, t,
-                   fa.lead, a_step, wide ? (const void *)&zero_wide : &zero, y, t, (int)p->N,
-                   p->M * p->N, (int)batches, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                   CUBLAS_GEMM_DEFAULT),
+                   fa.lead, a_step, wide ? (const void *)&zero_wide : &zero, y,
+                   wide ? CUDA_R_64F : CUDA_R_32F, (int)p->N, p->M * p->N, (int)batches,
+                   wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
                "cublasGemmStridedBatchedEx", e);
 }
 
 int cvl_cuda_blas_product(cvl_cuda *d, cvl_dtype type, const cvl_cuda_product *p, cvl_err *e) {
   cvl_cuda_blas *b = blas_of(d);
-  const int64_t size = (int64_t)cvl_dtype_size(type);
+  const int64_t size = (int64_t)cvl_dtype_size(type),
+                y_size = (int64_t)(type == CVL_F64 ? sizeof(double) : sizeof(float));
   const int last = p->batch.ndim - 1;
   const int64_t inner = last >= 0 ? p->batch.dim[last] : 1;
   int64_t outer = 1;
@@ -153,7 +157,7 @@ int cvl_cuda_blas_product(cvl_cuda *d, cvl_dtype type, const cvl_cuda_product *p
     }
     if (one_call(b, type, p, fa, fb, (const char *)p->a.data + at_a * size,
                  (const char *)p->b.data + at_b * size,
-                 (char *)p->y + which * inner * p->M * p->N * size,
+                 (char *)p->y + which * inner * p->M * p->N * y_size,
                  last >= 0 ? p->a.batch[last] : 0, last >= 0 ? p->b.batch[last] : 0, inner, e) != 0)
       return -1;
   }

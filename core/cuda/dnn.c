@@ -174,12 +174,15 @@ done:
 
 int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c, void *x,
                       void *w, void *y, cvl_err *e) {
+  static const cudnnDataType_t types[CVL_DTYPE_COUNT] = {[CVL_F32] = CUDNN_DATA_FLOAT,
+                                                         [CVL_F64] = CUDNN_DATA_DOUBLE,
+                                                         [CVL_BF16] = CUDNN_DATA_BFLOAT16,
+                                                         [CVL_F16] = CUDNN_DATA_HALF};
   cvl_cuda_dnn *n = dnn_of(d);
   const cvl_dnn_plan *plan;
   cvl_dnn_problem p;
   if (n == NULL || n->api == NULL || c->N == 0) return 1;
-  cvl_dnn_problem_of(&p, (cvl_dnn_pass)pass, type == CVL_F64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT,
-                     c);
+  cvl_dnn_problem_of(&p, (cvl_dnn_pass)pass, types[type], c);
   if ((plan = plan_of(d, n, &p.conv)) == NULL) return 1;
   return run(d, n, &p, plan, type, c, x, w, y, e);
 }

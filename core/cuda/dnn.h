@@ -10,7 +10,7 @@
 typedef enum { CVL_CUDA_FORWARD, CVL_CUDA_DATA, CVL_CUDA_FILTER } cvl_cuda_pass;
 
 /*
-** One map of a convolution, x and y as in kernels/conv.h and w {taps, C/groups, K}; what the pass makes is written.
+** One map of a convolution in memory of one floating type, x and y as in kernels/conv.h and w {taps, C/groups, K}; what the pass makes is written.
 ** 0: done. 1: cuDNN cannot be had, or has no engine for it. -1: an error.
 */
 int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c, void *x,

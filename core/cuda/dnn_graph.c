@@ -184,6 +184,7 @@ static bool keeps_rules(const cvl_cudnn *dnn, cudnnBackendDescriptor_t config,
   cudnnBackendDescriptor_t engine = NULL;
   int64_t n = 0;
   bool strict = c->type == CUDNN_DATA_FLOAT && !rules->tf32, ok = false;
+  bool half = c->type == CUDNN_DATA_HALF || c->type == CUDNN_DATA_BFLOAT16;
   if (dnn->BackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) !=
       CUDNN_STATUS_SUCCESS)
     return false;
@@ -197,6 +198,7 @@ static bool keeps_rules(const cvl_cudnn *dnn, cudnnBackendDescriptor_t config,
     if (strict && (note[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE ||
                    note[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS))
       ok = false;
+    if (half && note[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION) ok = false;
   }
   dnn->BackendDestroyDescriptor(engine);
   return ok;

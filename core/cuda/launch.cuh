@@ -52,4 +52,19 @@ struct rows {
     }                            \
   } while (0)
 
+/* The same for what only moves elements: T has the size of a floating type. */
+#define FOR_SIZE(type, call)        \
+  do {                              \
+    if ((type) == CVL_F64) {        \
+      typedef uint64_t T;           \
+      call;                         \
+    } else if ((type) == CVL_F32) { \
+      typedef uint32_t T;           \
+      call;                         \
+    } else {                        \
+      typedef uint16_t T;           \
+      call;                         \
+    }                               \
+  } while (0)
+
 #endif

@@ -62,8 +62,7 @@ cudaError_t run(cvl_dtype type, int64_t N, int64_t C, const int64_t *size, const
   }
   launch::rows cut(n, C);
   if (n * C == 0) return cudaSuccess;
-  FOR_FLOATING(type,
-               (take<T><<<cut.grid, cut.block, 0, stream>>>(f, n, C, (const T *)from, (T *)to)));
+  FOR_SIZE(type, (take<T><<<cut.grid, cut.block, 0, stream>>>(f, n, C, (const T *)from, (T *)to)));
   return cudaGetLastError();
 }
 
@@ -73,9 +72,8 @@ cudaError_t cvl_cuda_transpose(cvl_dtype type, const void *from, int64_t rows, i
                                void *to, cudaStream_t stream) {
   int64_t down = (rows + SIDE - 1) / SIDE, across = (columns + SIDE - 1) / SIDE;
   if (rows * columns == 0) return cudaSuccess;
-  FOR_FLOATING(type,
-               (transpose<T><<<launch::blocks(down * across, 1), dim3(SIDE, HIGH), 0, stream>>>(
-                   (const T *)from, rows, columns, across, (T *)to)));
+  FOR_SIZE(type, (transpose<T><<<launch::blocks(down * across, 1), dim3(SIDE, HIGH), 0, stream>>>(
+                     (const T *)from, rows, columns, across, (T *)to)));
   return cudaGetLastError();
 }
 

@@ -16,7 +16,7 @@ static inline int cvl_conv_problem(cvl_conv *p, const cvl_args *a, const cvl_con
                   .C = x->dim[x->ndim - 1],
                   .K = w->dim[w->ndim - 1],
                   .groups = o->groups,
-                  .bf16 = a->precision >= least};
+                  .bf16 = cvl_precision_bf16(a->precision, least)};
   for (int i = 0; i < CVL_MAX_SPATIAL; i++) {
     p->in[i] = v.in[i];
     p->filter[i] = v.filter[i];

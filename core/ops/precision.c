@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char *const names[CVL_PRECISION_COUNT] = {"float32", "bf16", "bf16-full"};
+static const char *const names[CVL_PRECISION_COUNT] = {"float32", "bf16", "bf16-full", "f16"};
 
 const char *cvl_precision_name(cvl_precision p) { return names[p]; }
 

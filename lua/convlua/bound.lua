@@ -88,8 +88,9 @@ bound.autograd = {
   precision = "autograd.precision() -> name; autograd.precision(name, f, ...) -> what f returns\n"
     .. "How exactly float32 is multiplied by convolutions and matrix products called in f, and by\n"
     .. "the backward passes of these whenever they run. \"float32\"; \"bf16\": operands may be rounded\n"
-    .. "to bfloat16 in backward passes; \"bf16-full\": in forward passes too. Sums, results, weights\n"
-    .. "are float32 all the same.",
+    .. "to bfloat16 in backward passes; \"bf16-full\": in forward passes too; \"f16\": on CUDA devices\n"
+    .. "to float16 in all, whose small gradients vanish: train.Loop scales the loss; the CPU rounds\n"
+    .. "nothing then. Sums and weights are float32 all the same.",
 }
 
 --- convlua.device.<name>

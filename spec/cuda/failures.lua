@@ -1,4 +1,4 @@
--- usage: convlua spec/cuda/failures.lua
+-- usage: convlua spec/cuda/failures.lua [PRECISION]
 --
 -- Each call of CUDA, cuBLAS and cuDNN in a small training step fails once. That is a Lua error, or the
 -- step does without what it asked for; the next step then gives the same loss as if nothing had been, and
@@ -10,7 +10,8 @@
 local simulator = assert(package.loadlib(os.getenv "CUDASIM" .. "/cudasim.so", "luaopen_cudasim"))()
 local kinds = { "device", "pinned", "stream", "event", "graph", "cublas", "cudnn", "descriptor" }
 
-local one_step = arg[1] == "--step" -- in a program of its own: one call fails, by CVSIM_FAIL
+local precision = arg[1] or "float32" -- of products
+local one_step = arg[2] == "--step" -- in a program of its own: one call fails, by CVSIM_FAIL
 
 local convlua = require "convlua"
 local nn, optim = convlua.nn, convlua.optim
@@ -37,7 +38,7 @@ end
 --- Whether a step goes well, and what it gives; all that it made is gone afterwards.
 local function try()
   local ok, loss, sum
-  convlua.scope(function() ok, loss, sum = pcall(step) end)
+  convlua.scope(function() ok, loss, sum = pcall(convlua.autograd.precision, precision, step) end)
   collectgarbage()
   collectgarbage()
   return ok, loss, sum
@@ -108,8 +109,8 @@ local function fails_within(call, n)
 end
 
 local function fails_alone(call, n)
-  local command = ("CVSIM_FAIL=%s:%d %s spec/cuda/failures.lua --step 2>&1"):format(call, n,
-    os.getenv "BUILD" .. "/convlua")
+  local command = ("CVSIM_FAIL=%s:%d %s spec/cuda/failures.lua %s --step 2>&1"):format(call, n,
+    os.getenv "BUILD" .. "/convlua", precision)
   local pipe = assert(io.popen(command))
   local text = pipe:read "a"
   if not pipe:close() or not text:match "ok" then return (text:gsub("%s+$", "")) end

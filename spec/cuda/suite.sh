@@ -47,10 +47,15 @@ cases() { # the long ones first
   for arch in 90 75 80; do
     echo "CVSIM_ARCH=$arch CVSIM_SCHED=random:$arch|train resnet18 float64"
     echo "CVSIM_ARCH=$arch CVSIM_ORDER=random|train resnet18 float32 2"
+    echo "CVSIM_ARCH=$arch CONVLUA_CUDA_ALLOC=direct|precision"
+    for precision in bf16 bf16-full f16; do
+      echo "CVSIM_ARCH=$arch|train lenet float32 20 $precision"
+    done
   done
   echo "$check CONVLUA_CUDA_ALLOC=direct|failures"
   echo "$check CONVLUA_CUDA_ALLOC=direct|capture"
   echo "$check CONVLUA_SYNC=1|capture rules"
+  echo "$check CONVLUA_CUDA_ALLOC=direct|failures bf16-full"
   echo "$check CONVLUA_CUDA_ALLOC=direct|ops"
   echo "$check|sizes"
   for arch in 75 80 90; do
@@ -66,6 +71,8 @@ cases() { # the long ones first
   echo "CVSIM_ARCH=80|selftest"
   echo "$check|train lenet float32 3"
   echo "$check|devices"
+  echo "$check CONVLUA_CUDA_ALLOC=direct|precision"
+  echo "$check CONVLUA_CUDNN=0 CONVLUA_CUBLAS=0|precision"
 }
 
 cases | awk -F'|' '{printf "%d\n%s\n%s\n", NR, $1, $2}' | tr '\n' '\0' |

@@ -149,6 +149,14 @@ void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
   pthread_mutex_unlock(&caller);
 }
 
+void cvl_parallel_if(bool worth, int64_t chunks, cvl_body *body, void *context) {
+  if (worth) {
+    cvl_parallel(chunks, body, context);
+    return;
+  }
+  for (int64_t i = 0; i < chunks; i++) body(context, i, 0);
+}
+
 typedef struct {
   cvl_range_body *body;
   void *context;

@@ -6,6 +6,7 @@
 #ifndef CVL_BASE_POOL_H
 #define CVL_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { CVL_MAX_THREADS = 256 };
@@ -19,6 +20,9 @@ void cvl_set_threads(int n); /* clamped to 1..CVL_MAX_THREADS */
 ** A call from within a body runs on the calling thread alone. With one chunk or one thread no other thread is woken. */
 typedef void cvl_body(void *context, int64_t chunk, int worker);
 void cvl_parallel(int64_t chunks, cvl_body *body, void *context);
+/* The same on the calling thread alone unless it is `worth` waking others: some 50 microseconds of work, which depend on the
+** problem only. A thread that sleeps, or that another process keeps from its core, costs more than it saves. */
+void cvl_parallel_if(bool worth, int64_t chunks, cvl_body *body, void *context);
 
 /* For a loop over `n` items that are cheap: cuts it into chunks of at least `grain` items; body gets [first, last). */
 typedef void cvl_range_body(void *context, int64_t first, int64_t last);

@@ -19,7 +19,8 @@ enum {
   GROUP = 4,    /* panels that a task should have at least, to be worth its copy of A */
   PART = 2048,  /* sums in a part at least, when cut along the sum */
   MOST_PARTS = 32,
-  FEW_ROWS = 64 /* up to so many, packing B costs more than it saves */
+  FEW_ROWS = 64,  /* up to so many, packing B costs more than it saves */
+  WORTH = 1 << 21 /* products from which on other threads are woken */
 };
 
 typedef struct {
@@ -141,6 +142,7 @@ static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
 static int product(const cvl_gemm *g, int workers, cvl_err *e) {
   job j = plan(g);
   int64_t k_piece = min(g->K, PIECE), n_piece = round_up(min(g->N, PIECE), j.tile->nr);
+  bool worth = (double)g->M * (double)g->N * (double)g->K >= WORTH;
   int rc = -1;
   if (g->M == 0 || g->N == 0) return 0;
   if (g->K == 0) {
@@ -155,8 +157,8 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     for (j.k0 = 0; j.k0 < g->K; j.k0 = j.k1) {
       j.k1 = min(j.k0 + PIECE, g->K);
       j.words = ceil_div(j.k1 - j.k0, j.tile->pack);
-      if (!j.in_place) cvl_parallel(j.panels, pack, &j);
-      cvl_parallel(tasks_of(&j, j.panels, &j.group), run_block, &j);
+      if (!j.in_place) cvl_parallel_if(worth, j.panels, pack, &j);
+      cvl_parallel_if(worth, tasks_of(&j, j.panels, &j.group), run_block, &j);
     }
   }
   rc = 0;

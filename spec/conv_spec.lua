@@ -301,6 +301,18 @@ describe("nn.conv_norm", function()
     assert.not_same(before, flat(norm.running_mean))
   end)
 
+  it("has a convolution's own ReLU done in inference, too", function()
+    for _, case in ipairs(cases) do
+      local options = { activation = "relu" }
+      for key, value in pairs(case[1]) do options[key] = value end
+      local conv, x = nn.Conv2D(options), convlua.randn(case[2])
+      if conv.bias then convlua.no_grad(function() conv.bias:copy_(convlua.randn(conv.bias.shape)) end) end
+      local y = conv(x)
+      assert(distance(convlua.no_grad(function() return conv(x) end), y) <= 1e-5)
+      assert.is_true(y:min():item() == 0)
+    end
+  end)
+
   it("says what does not fit", function()
     local conv, norm = layers({ filter_shape = { 3, 3, 3, 8 } }, "relu")
     local x = convlua.randn { 4, 6, 6, 3 }

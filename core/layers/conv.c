@@ -5,7 +5,9 @@
 ** The filter starts as glorot_uniform, the bias with zeros.
 */
 #include <inttypes.h>
+#include <string.h>
 
+#include "autograd/autograd.h"
 #include "layers/layer.h"
 #include "ops/conv_norm.h"
 #include "ops/view.h"
@@ -80,14 +82,27 @@ static int build(cvl_layer *l, cvl_err *e) {
       (cvl_fans){taps(&f) * (double)f.dim[axes], taps(&f) * (double)f.dim[axes + 1]}, e);
 }
 
+/* In inference bias and ReLU are done to the results at hand, where there is a kernel for that. NULL: there is none. */
+static cvl_tensor *forward_relu(cvl_scope *s, const cvl_layer *l, const cvl_conv_options *conv,
+                                cvl_tensor *x) {
+  const options *o = l->options;
+  cvl_conv_norm_options c = {.conv = *conv, .activation = CVL_NORM_RELU};
+  if (cvl_grad_enabled() || strcmp(cvl_activations[o->activation], "relu") != 0 ||
+      cvl_op_kernels(&cvl_op_conv_norm, x, NULL) == NULL)
+    return NULL;
+  return cvl_call(s, &cvl_op_conv_norm, &c, 8, x, cvl_slot_tensor(l, "filter"),
+                  cvl_slot_tensor(l, "bias"), NULL, NULL, NULL, NULL, NULL);
+}
+
 static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   static const cvl_op *const ops[] = {&cvl_op_conv1d, &cvl_op_conv2d, &cvl_op_conv3d};
   const options *o = l->options;
   cvl_conv_options c = conv_options(o);
-  cvl_tensor *filter = cvl_slot_tensor(l, "filter");
+  cvl_tensor *filter = cvl_slot_tensor(l, "filter"), *y;
   int axes = axes_of(l);
   if (cvl_check_channels(&in[0]->shape, axes + 2, filter->shape.dim[axes] * o->groups, s->e) != 0)
     return NULL;
+  if ((y = forward_relu(s, l, &c, in[0])) != NULL || cvl_scope_failed(s)) return y;
   return cvl_activate(s, o->activation,
                       cvl_call(s, ops[axes - 1], &c, 3, in[0], filter, cvl_slot_tensor(l, "bias")));
 }

@@ -2,7 +2,8 @@
 --
 -- What ptxas said of every kernel of the plugin (core/cuda/cuda.mk keeps it beside the objects): for each
 -- GPU that code is made for, no kernel may keep registers in memory for want of them. Nothing else may have
--- been said, by any compiler. The plugin must load: here it computes, or says that there is no GPU.
+-- been said, by any compiler. The plugin must load: here it computes, or says that there is no GPU. No
+-- source may ask for which GPU it is compiled, since not every one that code is made for is simulated.
 -- Prints "N passed, N failed"; status 1 unless all hold.
 
 local build = table.remove(arg, 1)
@@ -64,6 +65,9 @@ for _, name in ipairs(order) do
   demand(#g.spilling == 0, "%s spills: %s", name, table.concat(g.spilling, "; "))
 end
 demand(#other == 0, "the compilers said: %s", table.concat(other, "\n"))
+
+local asking = io.popen("grep -rl __CUDA_ARCH__ core"):read "a"
+demand(asking == "", "code that is not the same for every GPU: %s", asking)
 
 local ok, answer = pcall(require "convlua".device.get, "cuda")
 print("it says: " .. answer)

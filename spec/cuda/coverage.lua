@@ -1,10 +1,39 @@
 -- usage: convlua spec/cuda/coverage.lua BUILD
 --
 -- What suite.sh has run of the plugin: lines of kernels, from the simulator's counts, and lines of its C,
--- by gcov. Lists what was never run. Prints "N passed, N failed" of its two demands: 90 % of the lines of
--- kernels, and 85 % of those of C; both are meant to rise.
+-- by gcov. Lists what was never run. Prints "N passed, N failed" of its demands: every line of a kernel but
+-- those listed below, none of which may run, and 90 % of the lines of C.
 
 local build = arg[1]
+
+-- Lines of kernels that no script can reach, by what they say, and why.
+local unreached = {
+  ["core/cuda/cross_entropy.cu"] = {
+    -- The Lua binding gives the core labels as int64; other integers come from C programs alone.
+    "return ((const int32_t *)p.labels)[r];",
+  },
+  ["core/ops/position.h"] = { -- likewise positions
+    "return ((const int32_t *)p)[i];", "return ((const uint8_t *)p)[i];",
+  },
+}
+
+--- Takes the unreachable lines out of what kernels() gives; returns those that did run after all.
+local function set_apart(files)
+  local ran = {}
+  for path, texts in pairs(unreached) do
+    local number = 0
+    for line in io.lines(path) do
+      number = number + 1
+      for _, text in ipairs(texts) do
+        if files[path] and line:match "^%s*(.-)%s*$" == text then
+          if (files[path][number] or 0) > 0 then ran[#ran + 1] = ("%s:%d"):format(path, number) end
+          files[path][number] = nil
+        end
+      end
+    end
+  end
+  return ran
+end
 
 local function lines_of(command)
   local pipe = assert(io.popen(command))
@@ -66,10 +95,17 @@ local function report(what, files)
   return all, ran
 end
 
-local passed = 0
-local all, ran = report("kernels", kernels())
-if all > 0 and ran >= 0.9 * all then passed = passed + 1 end
+local passed, failed = 0, 0
+local function demand(good, ...)
+  if good then passed = passed + 1 else failed = failed + 1 print("FAIL " .. string.format(...)) end
+end
+
+local files = kernels()
+local ran_after_all = set_apart(files)
+local all, ran = report("kernels", files)
+demand(all > 0 and ran == all, "a line of a kernel never ran")
+demand(#ran_after_all == 0, "said to be out of reach: %s", table.concat(ran_after_all, " "))
 all, ran = report("the plugin's C", host())
-if all > 0 and ran >= 0.85 * all then passed = passed + 1 end
-print(("%d passed, %d failed"):format(passed, 2 - passed))
-os.exit(passed == 2)
+demand(all > 0 and ran >= 0.9 * all, "less than 90 %% of the plugin's C ran")
+print(("%d passed, %d failed"):format(passed, failed))
+os.exit(failed == 0)

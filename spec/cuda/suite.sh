@@ -69,6 +69,10 @@ cases() { # the long ones first
     done
   done
   echo "CVSIM_ARCH=80|selftest"
+  echo "$check|rest"
+  echo "$check CONVLUA_CUDNN=0 CONVLUA_CUBLAS=0|rest"
+  echo "CONVLUA_CUDNN=0 CONVLUA_CUBLAS=0 CONVLUA_CUDA_ALLOC=direct|ops"
+  echo "CONVLUA_CUDNN=0 CONVLUA_CUBLAS=0 CONVLUA_CUDA_ALLOC=direct|sizes"
   echo "$check|train lenet float32 3"
   echo "$check|devices"
   echo "$check CONVLUA_CUDA_ALLOC=direct|precision"

@@ -227,6 +227,6 @@ describe("train.Loop with a precision", function()
 
   it("refuses a name that it does not know", function()
     assert.raises_like(function() train.Loop { training = {}, precision = "half" } end,
-      "train.Loop: precision must be 'float32', 'bf16' or 'bf16-full', got 'half'")
+      "train.Loop: precision must be 'float32', 'bf16', 'bf16-full' or 'f16', got 'half'")
   end)
 end)

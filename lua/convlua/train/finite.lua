@@ -6,7 +6,8 @@ local core = require "convlua.core"
 
 local finite = {}
 
-local function is_finite(number)
+--- Whether a number is neither infinite nor NaN.
+function finite.is_finite(number)
   return number == number and number ~= math.huge and number ~= -math.huge
 end
 
@@ -20,7 +21,7 @@ local function has(object, name)
 end
 
 --- The first gradient that is not finite: the parameter's path or number, or nil.
-local function bad_gradient(loop)
+function finite.bad_gradient(loop)
   local optimizer, model = loop.optimizer, loop.model
   if optimizer and has(optimizer, "first_non_finite") then return optimizer:first_non_finite() end
   if not has(model, "named_parameters") then return nil end
@@ -53,11 +54,12 @@ local function bad_layer(loop)
   return found
 end
 
---- nil when all is well; else what is wrong and where it began, as one sentence.
-function finite.problem(loop)
+--- nil when all is well; else what is wrong and where it began, as one sentence. `loss_only`: the
+-- gradients have been looked at.
+function finite.problem(loop, loss_only)
   local loss = loop.last_loss_value
-  local loss_is_fine = loss == nil or is_finite(loss)
-  local parameter = loss_is_fine and bad_gradient(loop)
+  local loss_is_fine = loss == nil or finite.is_finite(loss)
+  local parameter = loss_is_fine and not loss_only and finite.bad_gradient(loop)
   if loss_is_fine and not parameter then return nil end
   local what = loss_is_fine and ("the gradient of '%s' is not finite"):format(tostring(parameter))
     or ("the loss is %s"):format(tostring(loss))

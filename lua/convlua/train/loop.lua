@@ -37,6 +37,7 @@ local source = require "convlua.train.source"
 local state = require "convlua.train.state"
 local finite = require "convlua.train.finite"
 local capture = require "convlua.train.capture"
+local scaler = require "convlua.train.scaler"
 
 local no_grad = core.autograd.no_grad
 
@@ -70,7 +71,8 @@ Loop.__index = Loop
 
 local options = {
   training = true, validation = true, optimizer = true, loss = true, metrics = true, callbacks = true,
-  non_finite = true, precision = true, capture = true,
+  non_finite = true, precision = true, loss_scale = true,
+  capture = true,
 }
 
 local function unknown(who, o, known)
@@ -84,9 +86,10 @@ local function unknown(who, o, known)
   end
 end
 
-local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true }
+local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true, f16 = true }
 
---- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite, precision, capture} -> loop
+--- Loop{training, validation, optimizer, loss, metrics, callbacks, non_finite, precision, loss_scale,
+-- capture} -> loop
 --   training, validation  loaders: :start(epoch, batch), :next() -> x, y, :batches(); or a list of
 --              {x, y}. validation may be left out.
 --   optimizer  :step(), :zero_grad(); may be left out when the step updates by itself
@@ -99,7 +102,12 @@ local precisions = { float32 = true, bf16 = true, ["bf16-full"] = true }
 --   precision  what convolutions and matrix products multiply: "float32"; "bf16", operands rounded to
 --              bfloat16 in the backward passes alone, which leaves the loss as it is and moves
 --              gradients by a few per cent; "bf16-full", in all passes. Weights, activations,
---              gradients and sums are float32 all the same. Not given: as autograd.precision has it
+--              gradients and sums are float32 all the same. "f16": float16 in all passes on CUDA
+--              devices, for those without bfloat16, and a scaled loss (train/scaler.lua): a batch
+--              whose gradients are too large for the scale counts, but updates nothing. Not given:
+--              as autograd.precision has it
+--   loss_scale of "f16": {initial = 65536, growth = 2, backoff = 0.5, interval = 2000}; it halves when
+--              gradients are infinite and doubles after 2000 steps without
 --   capture    true: on a CUDA device the differentiable step is recorded once and is one launch from
 --              then on, with the same bits; elsewhere an error. See train/capture.lua
 local function new_loop(o)
@@ -111,8 +119,11 @@ local function new_loop(o)
     error(("train.Loop: non_finite must be 'stop', 'skip' or 'ignore', got '%s'"):format(tostring(way)), 3)
   end
   if o.precision ~= nil and not precisions[o.precision] then
-    error(("train.Loop: precision must be 'float32', 'bf16' or 'bf16-full', got '%s'"):format(
+    error(("train.Loop: precision must be 'float32', 'bf16', 'bf16-full' or 'f16', got '%s'"):format(
       tostring(o.precision)), 3)
+  end
+  if o.loss_scale ~= nil and (o.precision ~= "f16" or type(o.loss_scale) ~= "table") then
+    error("train.Loop: loss_scale is a table of options of precision 'f16'", 3)
   end
   if o.capture and o.optimizer == nil then
     error("train.Loop: capture: an optimizer is missing; a step that updates by itself cannot be recorded", 3)
@@ -126,6 +137,7 @@ local function new_loop(o)
     callbacks = o.callbacks or {},
     non_finite = way,
     precision = o.precision,
+    scaler = o.precision == "f16" and scaler.new(o.loss_scale or {}) or nil,
     capture = o.capture or false,
     history = {},
     kept = {},
@@ -185,7 +197,7 @@ end
 local function default_step(loop)
   loop.last_output = loop.model(loop.last_input)
   loop.last_loss = loop.loss(loop.last_output, loop.last_target)
-  loop.last_loss:backward()
+  loop:backward(loop.last_loss)
 end
 
 local last_names = { "last_input", "last_target", "last_output", "last_loss" }
@@ -216,6 +228,11 @@ local function read_loss(loop)
   loop.last_loss_value = core.is_tensor(loss) and loss:item() or loss
 end
 
+--- loss:backward(), scaled where the precision wants it. For a step of one's own.
+function Loop:backward(loss)
+  if self.scaler then self.scaler:backward(loss) else loss:backward() end
+end
+
 --- Forward, backward and update. Returns a cancel or nil.
 local function train_batch(loop)
   local optimizer = loop.optimizer
@@ -224,12 +241,14 @@ local function train_batch(loop)
   local stop
   if loop.captured then stop = loop.captured:run(loop) else stop = loop.step(loop) end
   if stop then check_answer(loop, stop, loop.step, 0, "step") end
+  if loop.scaler and not stop then loop.scaler:unscale(loop) end
   local answer = loop:emit "backward_end"
   if answer and (not stop or answer.reach > stop.reach) then stop = answer end
   if stop then return stop end
   read_loss(loop)
+  if loop.scaler and loop.scaler:overflows(loop) then return end
   if loop.non_finite ~= "ignore" then
-    loop.problem = finite.problem(loop)
+    loop.problem = finite.problem(loop, loop.scaler ~= nil)
     if loop.problem then
       answer = loop:emit "nan_detected"
       if loop.non_finite == "stop" then error(loop.problem, 0) end
@@ -416,6 +435,7 @@ function Loop:fit(model, o)
   self.captured = self.capture and capture.new() or nil
   local _ <close> = setmetatable({}, { __close = function()
     signal.guard(was)
+    if self.scaler then self.scaler:close() end
     if self.captured then self.captured:close() end
     self.captured = nil
   end })

@@ -5,7 +5,7 @@
 --   __optimizer__/NAME          the optimizer's tensors
 --   __callback__/I/NAME         tensors of the I-th callback that has a state
 --   __state__                   uint8: JSON with all the rest (position, random numbers, metrics,
---                               numbers of the optimizer and of the callbacks)
+--                               loss scale, numbers of the optimizer and of the callbacks)
 --
 -- A callback takes part when it has :state() -> data, tensors and :load_state(data, tensors), where
 -- `data` is what JSON can say and `tensors` a table by name, or nil.
@@ -71,6 +71,7 @@ local function record(loop, arrays)
     history = json.array(table.move(loop.history, 1, #loop.history, 1, {})),
     callbacks = callbacks_state(loop, arrays),
   }
+  if loop.scaler then r.scaler = loop.scaler:state() end
   local meter = loop.phase == "validation" and loop.training_meter or loop.meter
   r.meter = meter and meter:state() or {}
   if loop.optimizer and has(loop.optimizer, "state") then
@@ -175,6 +176,7 @@ local function restore(loop, archive)
     for name, tensor in pairs(archive.optimizer) do values[name] = tensor end
     loop.optimizer:load_state(values)
   end
+  if loop.scaler and r.scaler then loop.scaler:load_state(r.scaler) end
   restore_callbacks(loop, archive)
   core.rng_state(table.move(r.random, 1, #r.random, 1, {}))
   loop.step_count = r.steps

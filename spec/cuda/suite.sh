@@ -40,8 +40,8 @@ mkdir -p "$logs"
 find "$BUILD/cudacheck" -name '*.gcda' -exec rm {} +
 
 sanitizer="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
-# Leaks are counted by failures.lua: the program around the plugin is not instrumented.
-check="ASAN_OPTIONS=detect_leaks=0 SANITIZER=${sanitizer% *}:${sanitizer#* } CONVLUA_CUDA_PLUGIN=$PWD/$BUILD/cudacheck/convlua_cuda.so"
+# Leaks of device memory are counted by failures.lua; those of the host, by the sanitizer.
+check="ASAN_OPTIONS=detect_leaks=1 SANITIZER=${sanitizer% *}:${sanitizer#* } CONVLUA_CUDA_PLUGIN=$PWD/$BUILD/cudacheck/convlua_cuda.so"
 
 cases() { # the long ones first
   for arch in 90 75 80; do

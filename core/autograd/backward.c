@@ -6,6 +6,7 @@
 
 #include "autograd/node.h"
 #include "base/mem.h"
+#include "device/recording.h"
 #include "ops/call.h"
 #include "tensor/loop.h"
 
@@ -315,7 +316,10 @@ static cvl_tensor *first_gradient(cvl_tensor *root, cvl_tensor *seed, cvl_err *e
              cvl_device_of(root)->name, cvl_device_of(seed)->name);
   } else if (seed != NULL) {
     if (cvl_shape_equal(&seed->shape, &root->shape) && seed->dtype == root->dtype)
-      return cvl_retain(seed);
+      return cvl_recording_uses(cvl_device_of(seed), seed->storage->data, seed->storage->bytes,
+                                e) == 0
+                 ? cvl_retain(seed)
+                 : NULL;
     cvl_fail(e, CVL_ESHAPE, 0, "the gradient must be like the tensor, %s %s, got %s %s",
              cvl_dtype_name(root->dtype), cvl_shape_text(&root->shape, a),
              cvl_dtype_name(seed->dtype), cvl_shape_text(&seed->shape, b));

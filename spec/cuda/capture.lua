@@ -47,6 +47,7 @@ local function fit(o)
   local model = o.model():to "cuda"
   local loop = train.Loop { training = batches(o.steps, o.size or 2, o.shape), optimizer = o.optimizer(model),
     loss = o.loss or nn.softmax_cross_entropy, capture = o.capture, non_finite = o.non_finite,
+    precision = o.precision, loss_scale = o.loss_scale,
     callbacks = { wander, o.callback } }
   local lines = {}
   loop.callbacks[#loop.callbacks + 1] = function(_, event)
@@ -168,6 +169,9 @@ function cases.rules()
     loop.last_input = loop.last_input * math.huge
   end) }), 3)
 
+  equal("a loss scale that changes", with(small, { steps = 8, precision = "f16",
+    loss_scale = { initial = 1024, interval = 3 } }), 6)
+
   -- What the step uses besides the model stays as long as the recording.
   local weights = function()
     local factor = convlua.tensor({ 0.5, 1, 2 }):to "cuda"
@@ -186,6 +190,15 @@ function cases.rules()
     recording:free()
   end)
   same("a tensor that was freed", 6, before)
+  convlua.scope(function()
+    local x, g = convlua.ones({ 3, device = "cuda", requires_grad = true }), convlua.ones { 3, device = "cuda" }
+    local recording = convlua.device.record("cuda", function() (x * 2):backward(g) end)
+    g:free()
+    for _ = 1, 8 do convlua.zeros { 3, device = "cuda" } end
+    recording:replay()
+    same("a gradient that was freed", 6, x.grad:sum():item())
+    recording:free()
+  end)
   check("outside of a recording", pcall(convlua.device.sync))
 
   -- What is kept is not overwritten.

@@ -2,7 +2,8 @@
 --
 -- Products with rounded operands on the first CUDA device, in each precision and each pass: a pass that
 -- rounds gives the float64 product of the rounded operands, to a rounding of the result; one that does
--- not, what it gives in float32. Products of small whole numbers are exact in all of them.
+-- not, what it gives in float32. Products of small whole numbers are exact in all of them. Then a loop of
+-- precision "f16", captured and not: its loss scale starts where gradients are infinite, and comes down.
 --
 -- Prints "N of N" comparisons; status 1 unless all hold.
 
@@ -88,6 +89,33 @@ for _, precision in ipairs { "float32", "bf16", "bf16-full", "f16" } do
     try(precision, case, convlua.randn)
     try(precision, case, function(shape) return convlua.randint(-1, 1, shape):cast "float32" end)
   end
+end
+--- Trains in float16; -> the loss scale at the end, updates made, bytes of the weights.
+local function fit(capture)
+  local nn = convlua.nn
+  convlua.manual_seed(9)
+  local model = nn.Sequential { nn.Conv2D { filter_shape = { 3, 3, 2, 4 }, padding = "same" }, nn.Flatten {},
+    nn.Dense { input_size = 64, output_size = 3 } }
+  local batches = {}
+  for i = 1, 30 do batches[i] = { convlua.randn { 4, 4, 4, 2 }, convlua.randint(1, 3, { 4 }) } end
+  model:to "cuda"
+  local loop = convlua.train.Loop { training = batches, precision = "f16", loss_scale = { initial = 2 ^ 30 },
+    optimizer = convlua.optim.SGD(model, { learning_rate = 0.01 }), loss = nn.softmax_cross_entropy, capture = capture }
+  loop:fit(model, { epochs = 1, device = "cuda" })
+  local bytes = {}
+  for _, w in model:named_parameters() do bytes[#bytes + 1] = w:to "cpu":to_bytes() end
+  return loop.scaler.scale, loop.step_count, table.concat(bytes)
+end
+
+local scale, updates, weights = fit(false)
+local their_scale, their_updates, their_weights = fit(true)
+for what, holds in pairs {
+  ["the scale came down"] = scale < 2 ^ 30 and scale > 2 ^ 8,
+  ["and every other batch updated"] = updates == 30 - math.floor(math.log(2 ^ 30 / scale, 2) + 0.5),
+  ["captured steps do the same"] = scale == their_scale and updates == their_updates and weights == their_weights,
+} do
+  compared = compared + 1
+  if holds then agreed = agreed + 1 else print(("FAIL %s: scale %g, %d updates"):format(what, scale, updates)) end
 end
 print(("%d of %d"):format(agreed, compared))
 os.exit(agreed == compared and compared > 0)

@@ -1,8 +1,8 @@
 /*
 ** B is packed once for everybody, in pieces of at most PIECE by PIECE, or read as it lies when there are too few rows of A
-** to multiply it with; then the blocks of C are shared out. A block of A
-** is copied by the thread that needs it: by rows, or by columns when A is stored transposed, so that both are plain
-** copies. A product with a long sum and a small C is cut along the sum into parts that are added in order.
+** to multiply it with; then the blocks of C are shared out. A block of A is copied by the thread that needs it: by rows, or
+** by columns when A is stored transposed, so that both are plain copies. A product with a long sum and a small C is cut
+** along the sum into parts that are added in order.
 */
 #include "kernels/gemm.h"
 

@@ -231,6 +231,15 @@ static void fill_rows(float *const *row, int64_t rows, int64_t columns, const fl
       memset(row[i], 0, (size_t)columns * sizeof **row);
 }
 
+/* Panel `panel` of a group's filter for one box: packed, or in the filter itself. */
+static const float *panels_of(const job *j, int64_t g, const segment *const part[3], int64_t panel,
+                              int64_t panel_size) {
+  int64_t nr = j->tile->nr, before;
+  if (j->in_place) return j->w + g * j->w_group + panel * nr;
+  before = g * j->all_columns + *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase);
+  return j->packed + before * j->panels * nr + panel * panel_size;
+}
+
 static void run_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t g = chunk / j->tasks, task = chunk % j->tasks, nr = j->tile->nr;
@@ -256,13 +265,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
   bool shift = cvl_epilogue_is_shift(&then);
   const float *bias = shift ? then.shift : NULL; /* where the sums start */
   int64_t b_row = j->in_place ? j->w_row : nr, panel_size = j->in_place ? nr : all_sums * nr;
-  const float *panels = j->in_place
-                            ? j->w + g * j->w_group + column
-                            : j->packed +
-                                  (g * j->all_columns +
-                                   *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase)) *
-                                      j->panels * nr +
-                                  panel * panel_size;
+  const float *panels = panels_of(j, g, part, panel, panel_size);
   cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
                       j->groups * j->columns, row);
   if (sums == 0) fill_rows(row, rows, columns, bias);

@@ -1,6 +1,6 @@
 --- CIFAR-10 to 94 % in minutes on a CPU: Jordan's small network (models/airbench.lua) and his recipe
 -- with Muon, arXiv:2404.00498 and https://github.com/KellerJordan/cifar10-airbench.
---   build/convlua scripts/speedrun_cifar.lua                    three seeds, 8 epochs each
+--   build/convlua scripts/speedrun_cifar.lua                    three seeds, 10 epochs each
 --   build/convlua scripts/speedrun_cifar.lua --seeds 1 --epochs 4
 
 local convlua = require "convlua"
@@ -16,7 +16,7 @@ local o = options.parse(arg, {
   about = "Trains a small network on CIFAR-10, once for each seed, and tells the mean accuracy.",
   { "seeds", "integer", default = 3, min = 1, help = "how many runs" },
   { "first-seed", "integer", default = 1, help = "of the first of them" },
-  { "epochs", "integer", default = 8, min = 1, help = "passes over the data" },
+  { "epochs", "integer", default = 10, min = 1, help = "passes over the data" },
   { "batch-size", "integer", default = 2000, min = 1, help = "images in a step" },
   { "data", "string", value = "PATH", help = "folder of CIFAR-10's binary version, or shapes10" },
   { "precision", { "float32", "bf16", "bf16-full" }, default = "bf16-full",

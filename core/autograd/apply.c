@@ -83,10 +83,9 @@ static bool promoted(const cvl_op *op, int i) { return i >= 32 || !(op->unpromot
 */
 static int widen(const cvl_op *op, cvl_tensor **x, int n_in, cvl_dtype *result, cvl_err *e) {
   const cvl_tensor *key = x[op->key];
-  cvl_err ignored = {0};
   if (op->compose != NULL && !op->computes) return 0; /* its parts see to it */
-  if (op->view != NULL || (op->compose == NULL && cvl_dtype_half(key->dtype) &&
-                           cvl_op_kernels(op, key, &ignored) != NULL))
+  if (op->view != NULL ||
+      (op->compose == NULL && cvl_dtype_half(key->dtype) && cvl_op_kernels(op, key, NULL) != NULL))
     return 0;
   if (cvl_dtype_half(key->dtype)) *result = key->dtype;
   for (int i = 0; i < n_in; i++) {

@@ -84,8 +84,8 @@ static int sources(lua_State *L) {
   return 1;
 }
 
-/* library(name) -> path of a shared library, or nil, message */
-static int library(lua_State *L) {
+/* find_library(name) -> path of a shared library, or nil, message */
+static int find_library(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
   struct link_map *map = NULL;
@@ -120,7 +120,7 @@ static int device_problem(lua_State *L) {
 int cvl_open_env(lua_State *L) {
   static const luaL_Reg functions[] = {{"apply", apply},
                                        {"program", program},
-                                       {"library", library},
+                                       {"find_library", find_library},
                                        {"blas", blas},
                                        {"device_problem", device_problem},
                                        {"source", source},

@@ -5,8 +5,6 @@
 #include "cuda/rounded.h"
 #include "ops/conv_problem.h"
 
-static const cvl_precision FORWARD = CVL_PRECISION_BF16_FULL, BACKWARD = CVL_PRECISION_BF16;
-
 static int own_filter(cvl_cuda *d, cvl_dtype type, const cvl_conv *p, const void *x, const void *gy,
                       void *gw, cvl_err *e) {
   int64_t splits = cvl_cuda_conv_splits(p), count = p->C / p->groups * p->K;
@@ -105,40 +103,46 @@ static int bias_gradient(const cvl_tensor *gy, const cvl_tensor *gb, cvl_err *e)
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *b = a->n_in > 2 ? a->in[2] : NULL;
-  if (run(CVL_CUDA_FORWARD, a, FORWARD, a->in[0], a->in[1], y, e) != 0) return -1;
+  if (run(CVL_CUDA_FORWARD, a, CVL_CONV_FORWARD, a->in[0], a->in[1], y, e) != 0) return -1;
   return b == NULL ? 0 : add_bias(b, y, e);
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run(CVL_CUDA_DATA, a, BACKWARD, gx[0], a->in[1], gy, e) != 0) return -1;
-  if (gx[1] != NULL && run(CVL_CUDA_FILTER, a, BACKWARD, a->in[0], gx[1], gy, e) != 0) return -1;
+  if (gx[0] != NULL && run(CVL_CUDA_DATA, a, CVL_CONV_BACKWARD, gx[0], a->in[1], gy, e) != 0)
+    return -1;
+  if (gx[1] != NULL && run(CVL_CUDA_FILTER, a, CVL_CONV_BACKWARD, a->in[0], gx[1], gy, e) != 0)
+    return -1;
   if (a->n_in > 2 && gx[2] != NULL && bias_gradient(gy, gx[2], e) != 0) return -1;
   return 0;
 }
 
 static int data_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run(CVL_CUDA_DATA, a, FORWARD, y, a->in[1], a->in[0], e);
+  return run(CVL_CUDA_DATA, a, CVL_CONV_FORWARD, y, a->in[1], a->in[0], e);
 }
 
 static int data_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                          cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run(CVL_CUDA_FORWARD, a, BACKWARD, gy, a->in[1], gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run(CVL_CUDA_FILTER, a, BACKWARD, gy, gx[1], a->in[0], e) != 0) return -1;
+  if (gx[0] != NULL && run(CVL_CUDA_FORWARD, a, CVL_CONV_BACKWARD, gy, a->in[1], gx[0], e) != 0)
+    return -1;
+  if (gx[1] != NULL && run(CVL_CUDA_FILTER, a, CVL_CONV_BACKWARD, gy, gx[1], a->in[0], e) != 0)
+    return -1;
   return 0;
 }
 
 static int filter_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run(CVL_CUDA_FILTER, a, FORWARD, a->in[0], y, a->in[1], e);
+  return run(CVL_CUDA_FILTER, a, CVL_CONV_FORWARD, a->in[0], y, a->in[1], e);
 }
 
 static int filter_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                            cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run(CVL_CUDA_DATA, a, BACKWARD, gx[0], gy, a->in[1], e) != 0) return -1;
-  if (gx[1] != NULL && run(CVL_CUDA_FORWARD, a, BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run(CVL_CUDA_DATA, a, CVL_CONV_BACKWARD, gx[0], gy, a->in[1], e) != 0)
+    return -1;
+  if (gx[1] != NULL && run(CVL_CUDA_FORWARD, a, CVL_CONV_BACKWARD, a->in[0], gy, gx[1], e) != 0)
+    return -1;
   return 0;
 }
 

@@ -18,8 +18,6 @@
 
 #ifndef CVL_DESCRIBE
 
-static const cvl_precision FORWARD = CVL_PRECISION_BF16_FULL, BACKWARD = CVL_PRECISION_BF16;
-
 #ifdef CVL_DTYPE_F32
 #define RUN(map, ...) cvl_conv_##map(__VA_ARGS__, e)
 #else
@@ -100,14 +98,14 @@ static int run_bias(const cvl_tensor *gy, const cvl_tensor *gb, cvl_err *e) {
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_forward(a, FORWARD, a->in[0], a->in[1], a->n_in > 2 ? a->in[2] : NULL, y, e);
+  return run_forward(a, CVL_CONV_FORWARD, a->in[0], a->in[1], a->n_in > 2 ? a->in[2] : NULL, y, e);
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a, BACKWARD, gy, a->in[1], gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_filter(a, BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, gy, a->in[1], gx[0], e) != 0) return -1;
+  if (gx[1] != NULL && run_filter(a, CVL_CONV_BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
   if (a->n_in > 2 && gx[2] != NULL && run_bias(gy, gx[2], e) != 0) return -1;
   return 0;
 }
@@ -117,27 +115,29 @@ CVL_KERNELS(conv2d, forward, backward)
 CVL_KERNELS(conv3d, forward, backward)
 
 static int data_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_data(a, FORWARD, a->in[0], a->in[1], y, e);
+  return run_data(a, CVL_CONV_FORWARD, a->in[0], a->in[1], y, e);
 }
 
 static int data_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                          cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_forward(a, BACKWARD, gy, a->in[1], NULL, gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_filter(a, BACKWARD, gy, a->in[0], gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_forward(a, CVL_CONV_BACKWARD, gy, a->in[1], NULL, gx[0], e) != 0)
+    return -1;
+  if (gx[1] != NULL && run_filter(a, CVL_CONV_BACKWARD, gy, a->in[0], gx[1], e) != 0) return -1;
   return 0;
 }
 CVL_KERNELS(conv_data, data_forward, data_backward)
 
 static int filter_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_filter(a, FORWARD, a->in[0], a->in[1], y, e);
+  return run_filter(a, CVL_CONV_FORWARD, a->in[0], a->in[1], y, e);
 }
 
 static int filter_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                            cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a, BACKWARD, a->in[1], gy, gx[0], e) != 0) return -1;
-  if (gx[1] != NULL && run_forward(a, BACKWARD, a->in[0], gy, NULL, gx[1], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, a->in[1], gy, gx[0], e) != 0) return -1;
+  if (gx[1] != NULL && run_forward(a, CVL_CONV_BACKWARD, a->in[0], gy, NULL, gx[1], e) != 0)
+    return -1;
   return 0;
 }
 CVL_KERNELS(conv_filter, filter_forward, filter_backward)

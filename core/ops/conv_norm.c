@@ -35,8 +35,8 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   real *folded = NULL;
   cvl_conv p;
   int rc = -1;
-  if (cvl_conv_problem(&p, a, &o->conv, CVL_PRECISION_BF16_FULL, &a->in[X]->shape, &a->in[W]->shape,
-                       e) != 0)
+  if (cvl_conv_problem(&p, a, &o->conv, CVL_CONV_FORWARD, &a->in[X]->shape, &a->in[W]->shape, e) !=
+      0)
     goto done;
   if (a->in[RESIDUAL] != NULL) then.residual = cvl_data(a->in[RESIDUAL]);
   if (a->in[SCALE] != NULL) {

@@ -5,6 +5,10 @@
 #include "kernels/conv.h"
 #include "ops/conv.h"
 
+/* From which precision on a pass may round its operands. */
+#define CVL_CONV_FORWARD CVL_PRECISION_BF16_FULL
+#define CVL_CONV_BACKWARD CVL_PRECISION_BF16
+
 /* x, w as of conv, whichever of them is the result here. `least`: the precision from which on this pass may round its
 ** operands. */
 static inline int cvl_conv_problem(cvl_conv *p, const cvl_args *a, const cvl_conv_options *o,

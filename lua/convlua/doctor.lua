@@ -72,7 +72,7 @@ local function cuda()
 end
 
 local function library(name)
-  local path, problem = env.library(name)
+  local path, problem = env.find_library(name)
   return path or "no: " .. problem
 end
 

@@ -86,6 +86,36 @@ describe("batch_norm", function()
     end
   end
 
+  -- Around the vectors of every instruction set; the last is large enough to be written past the caches.
+  for _, shape in ipairs { { 50, 1 }, { 70, 7 }, { 33, 16 }, { 21, 31 }, { 300, 70 }, { 130, 164 }, { 25000, 128 } } do
+    it(("computes %d rows of %d channels in float32 as in float64"):format(shape[1], shape[2]), function()
+      local C = shape[2]
+      local inputs = { convlua.randn(shape) * 2 + 3, convlua.randn { C }, convlua.randn { C }, convlua.randn(shape) }
+      local weights = convlua.randn(shape)
+      local function compute(dtype, residual, relu)
+        local t = {}
+        for i = 1, residual and 4 or 3 do t[i] = leaf(inputs[i]:cast(dtype)) end
+        local mean, var = convlua.zeros({ C }):cast(dtype), convlua.ones({ C }):cast(dtype)
+        local y = convlua.batch_norm(t[1], t[2], t[3], mean, var, t[4],
+          { training = true, activation = relu and "relu" or "identity" })
+        local results = grad((y * weights:cast(dtype)):sum(), t)
+        table.insert(results, y)
+        table.insert(results, mean)
+        table.insert(results, var)
+        return results
+      end
+      for _, residual in ipairs { false, true } do
+        for _, relu in ipairs { false, true } do
+          local exact, single = compute("float64", residual, relu), compute("float32", residual, relu)
+          for i, e in ipairs(exact) do
+            local apart, size = (single[i]:cast "float64" - e):square():sum():item(), e:square():sum():item()
+            assert(apart <= 1e-9 * (size + 1e-3), ("result %d: %g of %g"):format(i, apart, size))
+          end
+        end
+      end
+    end)
+  end
+
   it("has the same gradients when the residual wants none", function()
     local weights = random(rows, channels)
     local function gradients(r)

@@ -10,8 +10,9 @@
 ** Memory passes. Forward: x once for the statistics, x (and residual) once for y. Backward: gy and x once for the two sums
 ** over the batch, once more for gx. Where y > 0 follows from x; with a residual y is read too, on the first way, which
 ** writes the residual's gradient, gy where y > 0, for the second. Second ways go from the end to the start, so that they
-** find what is still in the caches. Statistics: blocks of rows are summed, measured from the mean so far,
-** and merged in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
+** find what is still in the caches; what they write, when it is too large for these, goes past them, so that it is not
+** read first. Statistics: blocks of rows are summed, measured from the mean so far, and merged in double (Chan, Golub &
+** LeVeque 1983), so that a large mean costs no digits.
 */
 #include "ops/batch_norm.h"
 
@@ -20,70 +21,81 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/scratch.h"
 
 enum { X, SCALE, OFFSET, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, INPUTS };
 enum { MEAN, RSTD }; /* saved: {C} each, of x's type; RSTD = 1 / sqrt(var + epsilon) */
 
 #ifndef CVL_DESCRIBE
 
-/* Rows are cut into chunks by their number and width only. */
+#include "ops/batch_norm_rows.h"
+
+/* Rows are cut into chunks by their number and width only, and chunks into blocks. */
 enum {
   MOST_CHUNKS = 64,
   CHUNK_ELEMENTS = 32768,
-  BLOCK_ELEMENTS = 4096,
+  BLOCK_ELEMENTS = 16384,
   LEAST_BLOCK_ROWS = 4,
-  MOST_BLOCK_ROWS = 64
+  MOST_BLOCK_ROWS = 64,
+  PAST_BYTES = 12 << 20 /* results from this size on are written past the caches */
 };
 
-/* Where gy counts: everywhere; where x, normalised, is positive; where y is; the same and kept in `masked`. */
-typedef enum { ALL, WHERE_NORMAL, WHERE_Y, WHERE_Y_KEPT } mask;
-
 typedef struct {
-  int64_t rows, C, chunks, chunk_rows;
-  const real *x, *residual, *y, *gy;
-  real *out, *masked;        /* y or gx; the residual's gradient */
-  const real *mean, *factor; /* {C}: y = (x - mean) factor + shift, */
-  const real *shift, *slope; /* {C}: or gx = factor (g - shift - (x - mean) slope), */
-  const real *offset;        /* {C}: where (x - mean) factor + offset > 0 */
-  double *sums;              /* {chunks, 2, C} */
-  real *scratch;             /* {chunks, 3, C} */
-  bool relu;                 /* forward */
-  mask where;                /* backward */
+  rows all; /* n is their number */
+  int64_t chunks, chunk_rows, block_rows;
+  double *sums;  /* {chunks, 2, C} */
+  real *scratch; /* {chunks, 3, C} */
+  bool relu;     /* forward */
+  mask where;    /* backward */
 } job;
 
-static void cut(job *j, const cvl_tensor *x) {
-  int64_t chunks;
-  j->C = x->shape.dim[x->shape.ndim - 1];
-  j->rows = j->C > 0 ? cvl_count(x) / j->C : 0;
-  chunks = (j->rows * j->C + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS;
-  chunks = chunks > MOST_CHUNKS ? MOST_CHUNKS : chunks < 1 ? 1 : chunks;
-  j->chunk_rows = (j->rows + chunks - 1) / chunks;
-  j->chunks = j->chunk_rows > 0 ? (j->rows + j->chunk_rows - 1) / j->chunk_rows : 0;
+static int64_t clamp(int64_t x, int64_t low, int64_t high) {
+  return x < low ? low : x > high ? high : x;
 }
 
-/* One expression for both ways: backward must see the sign that forward saw. */
-static inline real normal(real x, real mean, real factor, real shift) {
-  return (x - mean) * factor + shift;
+static void cut(job *j, const cvl_tensor *x) {
+  int64_t C = x->shape.dim[x->shape.ndim - 1], n = C > 0 ? cvl_count(x) / C : 0;
+  int64_t chunks = clamp((n * C + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS, 1, MOST_CHUNKS);
+  j->all.C = C;
+  j->all.n = n;
+  /* Results are dense blocks of the allocator's, whose start is aligned; so is every row. */
+  j->all.past = n * C >= PAST_BYTES / (int64_t)sizeof(real) && C % LANES == 0;
+  j->chunk_rows = (n + chunks - 1) / chunks;
+  j->chunks = j->chunk_rows > 0 ? (n + j->chunk_rows - 1) / j->chunk_rows : 0;
+  j->block_rows = C > 0 ? clamp(BLOCK_ELEMENTS / C, LEAST_BLOCK_ROWS, MOST_BLOCK_ROWS) : 1;
 }
 
 static int64_t last_row(const job *j, int64_t chunk) {
   int64_t last = (chunk + 1) * j->chunk_rows;
-  return last < j->rows ? last : j->rows;
+  return last < j->all.n ? last : j->all.n;
+}
+
+/* The block from `first` on of rows that end at `last`. */
+static rows block_at(const job *j, int64_t first, int64_t last) {
+  rows b = j->all;
+  int64_t at = first * b.C;
+  b.n = last - first < j->block_rows ? last - first : j->block_rows;
+  b.x += at;
+  if (b.residual != NULL) b.residual += at;
+  if (b.y != NULL) b.y += at;
+  if (b.gy != NULL) b.gy += at;
+  if (b.out != NULL) b.out += at;
+  if (b.masked != NULL) b.masked += at;
+  return b;
 }
 
 /* The buffers for sums of two kinds per channel and chunk. */
 static int begin_sums(job *j, cvl_err *e) {
-  size_t count = (size_t)(j->chunks * j->C);
-  j->sums = cvl_alloc_array(2 * count, sizeof *j->sums);
-  j->scratch = cvl_alloc_array(3 * count, sizeof *j->scratch);
-  if (j->sums != NULL && j->scratch != NULL) return 0;
-  return cvl_fail_memory(e, (long long)(count * (2 * sizeof *j->sums + 3 * sizeof *j->scratch)));
+  size_t count = (size_t)(j->chunks + 1) * (size_t)j->all.C;
+  size_t bytes = count * (2 * sizeof *j->sums + 3 * sizeof *j->scratch);
+  void *block = cvl_scratch_take((int64_t)(bytes / sizeof(float)), e);
+  if (block == NULL) return -1;
+  j->sums = block;
+  j->scratch = (real *)(j->sums + 2 * count);
+  return 0;
 }
 
-static void end_sums(job *j) {
-  cvl_free(j->sums);
-  cvl_free(j->scratch);
-}
+static void end_sums(job *j) { cvl_scratch_give((float *)(void *)j->sums); }
 
 /* Mean and sum of squared deviations of n more rows join those of `before` rows. */
 static void merge(int64_t C, int64_t before, double *restrict mean, double *restrict m2, int64_t n,
@@ -110,74 +122,38 @@ static void merge_block(int64_t C, int64_t before, double *restrict mean, double
   }
 }
 
-static void block_mean(const real *x, int64_t n, int64_t C, real *restrict m) {
-  real scale = (real)1 / (real)n;
-  memset(m, 0, (size_t)C * sizeof *m);
-  for (int64_t r = 0; r < n; r++) {
-    const real *restrict p = x + r * C;
-    for (int64_t c = 0; c < C; c++) m[c] += p[c];
-  }
-  for (int64_t c = 0; c < C; c++) m[c] *= scale;
-}
-
-static void block_moments(const real *x, int64_t n, int64_t C, const real *restrict m,
-                          real *restrict sum, real *restrict squares) {
-  int64_t r = 0;
-  memset(sum, 0, (size_t)C * sizeof *sum);
-  memset(squares, 0, (size_t)C * sizeof *squares);
-  for (; r + 4 <= n; r += 4) { /* four rows for each load and store of the sums */
-    const real *restrict p = x + r * C, *restrict q = p + C, *restrict u = q + C;
-    const real *restrict v = u + C;
-    for (int64_t c = 0; c < C; c++) {
-      real a = p[c] - m[c], b = q[c] - m[c], d = u[c] - m[c], f = v[c] - m[c];
-      sum[c] += (a + b) + (d + f);
-      squares[c] += (a * a + b * b) + (d * d + f * f);
-    }
-  }
-  for (; r < n; r++) {
-    const real *restrict p = x + r * C;
-    for (int64_t c = 0; c < C; c++) {
-      real a = p[c] - m[c];
-      sum[c] += a;
-      squares[c] += a * a;
-    }
-  }
-}
-
-static int64_t block_rows(int64_t C) {
-  int64_t n = BLOCK_ELEMENTS / C;
-  return n < LEAST_BLOCK_ROWS ? LEAST_BLOCK_ROWS : n > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : n;
-}
-
 /* x is measured from the mean so far: its squares are of the size of the variance, whatever the mean is. */
 static void moments_of_chunk(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t C = j->C, first = chunk * j->chunk_rows, last = last_row(j, chunk), block = block_rows(C);
+  int64_t C = j->all.C, first = chunk * j->chunk_rows, last = last_row(j, chunk), r = first;
   double *restrict mean = j->sums + chunk * 2 * C, *restrict m2 = mean + C;
   real *restrict m = j->scratch + chunk * 3 * C, *restrict sum = m + C, *restrict squares = sum + C;
   (void)worker;
-  for (int64_t r = first; r < last; r += block) {
-    int64_t n = last - r < block ? last - r : block;
+  memset(mean, 0, (size_t)(2 * C) * sizeof *mean);
+  for (rows b; r < last; r += b.n) {
+    b = block_at(j, r, last);
+    b.mean = m;
     if (r == first)
-      block_mean(j->x + r * C, n, C, m);
+      rows_mean(&b, m);
     else
       for (int64_t c = 0; c < C; c++) m[c] = (real)mean[c];
-    block_moments(j->x + r * C, n, C, m, sum, squares);
-    merge_block(C, r - first, mean, m2, n, m, sum, squares);
+    rows_moments(&b, sum, squares);
+    merge_block(C, r - first, mean, m2, b.n, m, sum, squares);
   }
 }
 
 /* mean and rstd of the batch, and the running statistics. */
 static int batch_moments(job *j, const cvl_batch_norm_options *o, real *mean, real *rstd,
                          real *running_mean, real *running_var, cvl_err *e) {
+  int64_t C = j->all.C;
   int rc = -1;
   if (begin_sums(j, e) != 0) goto done;
   cvl_parallel(j->chunks, moments_of_chunk, j);
   for (int64_t k = 1; k < j->chunks; k++) /* into chunk 0, in order */
-    merge(j->C, k * j->chunk_rows, j->sums, j->sums + j->C, last_row(j, k) - k * j->chunk_rows,
-          j->sums + 2 * k * j->C, j->sums + (2 * k + 1) * j->C);
-  for (int64_t c = 0; c < j->C; c++) {
-    double m = j->sums[c], var = j->sums[j->C + c] / (double)j->rows;
+    merge(C, k * j->chunk_rows, j->sums, j->sums + C, last_row(j, k) - k * j->chunk_rows,
+          j->sums + 2 * k * C, j->sums + (2 * k + 1) * C);
+  for (int64_t c = 0; c < C; c++) {
+    double m = j->sums[c], var = j->sums[C + c] / (double)j->all.n;
     mean[c] = (real)m;
     rstd[c] = (real)(1 / sqrt(var + o->epsilon));
     running_mean[c] = (real)(o->momentum * (double)running_mean[c] + (1 - o->momentum) * m);
@@ -191,25 +167,11 @@ done:
 
 static void normalise(void *context, int64_t from_end, int worker) {
   const job *j = context;
-  int64_t C = j->C, chunk = j->chunks - 1 - from_end, last = last_row(j, chunk);
-  const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict shift = j->shift;
-  real floor = j->relu ? 0 : -INFINITY;
+  int64_t chunk = j->chunks - 1 - from_end, last = last_row(j, chunk), r = chunk * j->chunk_rows;
   (void)worker;
-  for (int64_t r = chunk * j->chunk_rows; r < last; r++) {
-    const real *restrict x = j->x + r * C;
-    real *restrict y = j->out + r * C;
-    if (j->residual != NULL) {
-      const real *restrict add = j->residual + r * C;
-      for (int64_t c = 0; c < C; c++) {
-        real v = normal(x[c], mean[c], factor[c], shift[c]) + add[c];
-        y[c] = v < floor ? floor : v; /* NaN stays */
-      }
-    } else {
-      for (int64_t c = 0; c < C; c++) {
-        real v = normal(x[c], mean[c], factor[c], shift[c]);
-        y[c] = v < floor ? floor : v;
-      }
-    }
+  for (rows b; r < last; r += b.n) {
+    b = block_at(j, r, last);
+    rows_normalise(&b, j->relu);
   }
 }
 
@@ -220,10 +182,10 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   cvl_shape channels = a->in[SCALE]->shape;
   cvl_tensor *factor = NULL;
   real *mean, *rstd, *f;
-  job j = {.x = cvl_data(x), .out = cvl_data(y), .relu = o->activation == CVL_NORM_RELU};
+  job j = {.all = {.x = cvl_data(x), .out = cvl_data(y)}, .relu = o->activation == CVL_NORM_RELU};
   int rc = -1;
   cut(&j, x);
-  if (a->in[RESIDUAL] != NULL) j.residual = cvl_data(a->in[RESIDUAL]);
+  if (a->in[RESIDUAL] != NULL) j.all.residual = cvl_data(a->in[RESIDUAL]);
   for (int i = MEAN; i <= RSTD; i++)
     if ((a->saved[i] = cvl_tensor_new(&channels, x->dtype, cvl_device_of(x), e)) == NULL) goto done;
   if ((factor = cvl_tensor_new(&channels, x->dtype, cvl_device_of(x), e)) == NULL) goto done;
@@ -237,15 +199,15 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   } else {
     const real *running_mean = cvl_data(a->in[RUNNING_MEAN]),
                *running_var = cvl_data(a->in[RUNNING_VAR]);
-    for (int64_t c = 0; c < j.C; c++) {
+    for (int64_t c = 0; c < j.all.C; c++) {
       mean[c] = running_mean[c];
       rstd[c] = (real)(1 / sqrt((double)running_var[c] + o->epsilon));
     }
   }
-  for (int64_t c = 0; c < j.C; c++) f[c] = rstd[c] * scale[c];
-  j.mean = mean;
-  j.factor = f;
-  j.shift = cvl_data(a->in[OFFSET]);
+  for (int64_t c = 0; c < j.all.C; c++) f[c] = rstd[c] * scale[c];
+  j.all.mean = mean;
+  j.all.factor = f;
+  j.all.shift = cvl_data(a->in[OFFSET]);
   cvl_parallel(j.chunks, normalise, &j);
   rc = 0;
 done:
@@ -261,68 +223,16 @@ done:
 ** The first pass sums g and g (x - mean), blocks of rows in `real` and then double.
 */
 
-/* Rows [first, last); `where` is a constant where this is called, so that each has a loop of its own. */
-static inline __attribute__((always_inline)) void block_sums(const job *j, int64_t first,
-                                                             int64_t last, real *restrict s,
-                                                             real *restrict d, mask where) {
-  const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict offset = j->offset;
-  const int64_t C = j->C;
-  int64_t r = first;
-  memset(s, 0, (size_t)C * sizeof *s);
-  memset(d, 0, (size_t)C * sizeof *d);
-  for (; r + 2 <= last; r += 2) { /* two rows for each load and store of the sums */
-    const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
-    const real *restrict y = where >= WHERE_Y ? j->y + r * C : x;
-    real *restrict masked = where == WHERE_Y_KEPT ? j->masked + r * C : NULL;
-    for (int64_t c = 0; c < C; c++) {
-      real u = gy[c], v = gy[C + c];
-      if (where == WHERE_NORMAL) {
-        u = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? u : 0;
-        v = normal(x[C + c], mean[c], factor[c], offset[c]) > 0 ? v : 0;
-      }
-      if (where >= WHERE_Y) {
-        u = y[c] > 0 ? u : 0;
-        v = y[C + c] > 0 ? v : 0;
-      }
-      if (where == WHERE_Y_KEPT) {
-        masked[c] = u;
-        masked[C + c] = v;
-      }
-      s[c] += u + v;
-      d[c] += u * (x[c] - mean[c]) + v * (x[C + c] - mean[c]);
-    }
-  }
-  for (; r < last; r++) {
-    const real *restrict x = j->x + r * C, *restrict gy = j->gy + r * C;
-    const real *restrict y = where >= WHERE_Y ? j->y + r * C : x;
-    real *restrict masked = where == WHERE_Y_KEPT ? j->masked + r * C : NULL;
-    for (int64_t c = 0; c < C; c++) {
-      real u = gy[c];
-      if (where == WHERE_NORMAL) u = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? u : 0;
-      if (where >= WHERE_Y) u = y[c] > 0 ? u : 0;
-      if (where == WHERE_Y_KEPT) masked[c] = u;
-      s[c] += u;
-      d[c] += u * (x[c] - mean[c]);
-    }
-  }
-}
-
 static void sums_of_chunk(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t C = j->C, last = last_row(j, chunk), block = block_rows(C);
+  int64_t C = j->all.C, last = last_row(j, chunk), r = chunk * j->chunk_rows;
   double *restrict sum = j->sums + chunk * 2 * C, *restrict dot = sum + C;
   real *restrict s = j->scratch + chunk * 3 * C, *restrict d = s + C;
   (void)worker;
-  for (int64_t r = chunk * j->chunk_rows; r < last; r += block) {
-    int64_t end = last - r < block ? last : r + block;
-    if (j->where == ALL)
-      block_sums(j, r, end, s, d, ALL);
-    else if (j->where == WHERE_NORMAL)
-      block_sums(j, r, end, s, d, WHERE_NORMAL);
-    else if (j->where == WHERE_Y)
-      block_sums(j, r, end, s, d, WHERE_Y);
-    else
-      block_sums(j, r, end, s, d, WHERE_Y_KEPT);
+  memset(sum, 0, (size_t)(2 * C) * sizeof *sum);
+  for (rows b; r < last; r += b.n) {
+    b = block_at(j, r, last);
+    rows_sums(&b, j->where, s, d);
     for (int64_t c = 0; c < C; c++) {
       sum[c] += (double)s[c];
       dot[c] += (double)d[c];
@@ -332,28 +242,21 @@ static void sums_of_chunk(void *context, int64_t chunk, int worker) {
 
 static void data_of_chunk(void *context, int64_t from_end, int worker) {
   const job *j = context;
-  int64_t C = j->C, chunk = j->chunks - 1 - from_end, last = last_row(j, chunk);
-  const real *restrict mean = j->mean, *restrict factor = j->factor, *restrict offset = j->offset;
-  const real *restrict shift = j->shift, *restrict slope = j->slope;
-  const real *g = j->where == WHERE_Y_KEPT ? j->masked : j->gy;
+  int64_t chunk = j->chunks - 1 - from_end, last = last_row(j, chunk), r = chunk * j->chunk_rows;
   (void)worker;
-  for (int64_t r = chunk * j->chunk_rows; r < last; r++) {
-    const real *restrict x = j->x + r * C, *restrict gy = g + r * C;
-    real *restrict gx = j->out + r * C;
-    if (j->where == WHERE_NORMAL)
-      for (int64_t c = 0; c < C; c++) {
-        real v = normal(x[c], mean[c], factor[c], offset[c]) > 0 ? gy[c] : 0;
-        gx[c] = factor[c] * (v - shift[c] - (x[c] - mean[c]) * slope[c]);
-      }
-    else if (j->where == WHERE_Y)
-      for (int64_t c = 0; c < C; c++) {
-        real v = j->y[r * C + c] > 0 ? gy[c] : 0;
-        gx[c] = factor[c] * (v - shift[c] - (x[c] - mean[c]) * slope[c]);
-      }
-    else
-      for (int64_t c = 0; c < C; c++)
-        gx[c] = factor[c] * (gy[c] - shift[c] - (x[c] - mean[c]) * slope[c]);
+  for (rows b; r < last; r += b.n) {
+    b = block_at(j, r, last);
+    if (j->where == WHERE_Y_KEPT) b.gy = b.masked;
+    rows_data(&b, j->where);
   }
+}
+
+/* Into the sums of chunk 0, in order. */
+static void add_chunks(job *j) {
+  int64_t n = 2 * j->all.C;
+  if (j->chunks == 0) memset(j->sums, 0, (size_t)n * sizeof *j->sums);
+  for (int64_t k = 1; k < j->chunks; k++)
+    for (int64_t i = 0; i < n; i++) j->sums[i] += j->sums[k * n + i];
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
@@ -363,49 +266,49 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   real *gscale = gx[SCALE] != NULL ? cvl_data(gx[SCALE]) : NULL;
   real *goffset = gx[OFFSET] != NULL ? cvl_data(gx[OFFSET]) : NULL, *channel = NULL;
   real *gmean = NULL, *gvar = NULL;
-  job j = {.x = cvl_data(a->in[X]),
-           .y = cvl_data(y),
-           .gy = cvl_data(gy),
-           .mean = cvl_data(a->saved[MEAN]),
-           .offset = cvl_data(a->in[OFFSET])};
+  job j = {.all = {.x = cvl_data(a->in[X]),
+                   .y = cvl_data(y),
+                   .gy = cvl_data(gy),
+                   .mean = cvl_data(a->saved[MEAN]),
+                   .offset = cvl_data(a->in[OFFSET])}};
+  int64_t C;
   int rc = -1;
   cut(&j, a->in[X]);
+  C = j.all.C;
   if (o->activation == CVL_NORM_RELU)
     j.where = a->in[RESIDUAL] == NULL ? WHERE_NORMAL
               : gx[RESIDUAL] == NULL  ? WHERE_Y
                                       : WHERE_Y_KEPT;
   if (gx[RESIDUAL] != NULL) {
-    j.masked = cvl_data(gx[RESIDUAL]);
-    if (j.where == ALL) memcpy(j.masked, j.gy, (size_t)(j.rows * j.C) * sizeof(real));
+    j.all.masked = cvl_data(gx[RESIDUAL]);
+    if (j.where == ALL)
+      memcpy(j.all.masked, j.all.gy, (size_t)(j.all.n * C) * sizeof *j.all.masked);
   }
   if (gx[RUNNING_MEAN] != NULL) gmean = cvl_data(gx[RUNNING_MEAN]);
   if (gx[RUNNING_VAR] != NULL) gvar = cvl_data(gx[RUNNING_VAR]);
   if (begin_sums(&j, e) != 0) goto done;
-  if ((channel = cvl_alloc_array((size_t)(3 * j.C), sizeof *channel)) == NULL) {
-    cvl_fail_memory(e, 3 * j.C * (long long)sizeof *channel);
+  if ((channel = cvl_alloc_array((size_t)(3 * C), sizeof *channel)) == NULL) {
+    cvl_fail_memory(e, 3 * C * (long long)sizeof *channel);
     goto done;
   }
-  j.factor = channel;
-  j.shift = channel + j.C;
-  j.slope = channel + 2 * j.C;
-  for (int64_t c = 0; c < j.C; c++) channel[c] = rstd[c] * scale[c];
+  j.all.factor = channel;
+  j.all.shift = channel + C;
+  j.all.slope = channel + 2 * C;
+  for (int64_t c = 0; c < C; c++) channel[c] = rstd[c] * scale[c];
   cvl_parallel(j.chunks, sums_of_chunk, &j);
-  for (int64_t c = 0; c < j.C; c++) {
-    double sum = 0, dot = 0, r = (double)rstd[c];
-    for (int64_t k = 0; k < j.chunks; k++) {
-      sum += j.sums[2 * k * j.C + c];
-      dot += j.sums[(2 * k + 1) * j.C + c];
-    }
+  add_chunks(&j);
+  for (int64_t c = 0; c < C; c++) {
+    double sum = j.sums[c], dot = j.sums[C + c], r = (double)rstd[c];
     if (gscale != NULL) gscale[c] = (real)(dot * r);
     if (goffset != NULL) goffset[c] = (real)sum;
     if (gmean != NULL) gmean[c] = o->training ? 0 : (real)(-sum * r * (double)scale[c]);
     if (gvar != NULL) gvar[c] = o->training ? 0 : (real)(-0.5 * dot * r * r * r * (double)scale[c]);
-    if (!o->training || j.rows == 0) continue; /* the other two stay 0 */
-    channel[j.C + c] = (real)(sum / (double)j.rows);
-    channel[2 * j.C + c] = (real)(dot * r * r / (double)j.rows);
+    if (!o->training || j.all.n == 0) continue; /* the other two stay 0 */
+    channel[C + c] = (real)(sum / (double)j.all.n);
+    channel[2 * C + c] = (real)(dot * r * r / (double)j.all.n);
   }
   if (gx[X] != NULL) {
-    j.out = cvl_data(gx[X]);
+    j.all.out = cvl_data(gx[X]);
     cvl_parallel(j.chunks, data_of_chunk, &j);
   }
   rc = 0;

@@ -60,6 +60,7 @@ typedef struct {
   int64_t panels, group; /* panels in all, and of one task */
   int64_t block;         /* rows of a block */
   bool in_place;         /* the filter is read as it lies */
+  bool past;             /* the target is written past the caches where its sums are made at once */
   float *packed, *blocks;
 } job;
 
@@ -284,6 +285,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
                                         .stretch = stretch,
                                         .stretches = stretches,
                                         .add = k > 0,
+                                        .past = j->past && sums <= CVL_BLOCK_K,
                                         .bias = bias});
   }
   for (int64_t i = 0; !shift && i < rows; i++)
@@ -301,6 +303,8 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
     if (plan_axis(&j->axis[d], p, d, backward, e) != 0) goto done;
   }
   j->in_place = !backward && j->columns % j->tile->nr == 0 && rows <= FEW_ROWS;
+  j->past = j->columns % j->tile->nr == 0 && cvl_epilogue_is_shift(&j->then) &&
+            cvl_is_past(j->target, rows * j->groups * j->columns, j->groups * j->columns);
   j->block = j->in_place ? FEW_BLOCK : CVL_BLOCK_M;
   if (plan_boxes(j, e) != 0) goto done;
   if (!j->in_place && (j->packed = cvl_scratch_take(

@@ -1,6 +1,9 @@
 #include "kernels/tile.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 #include "kernels/isa.h"
 #include "kernels/transpose.h"
@@ -36,7 +39,7 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
     memset(c, 0, sizeof c);
     for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
   }
-  kernel(stretch, b->stretches, b_row, aside, b->add, first);
+  kernel(stretch, b->stretches, b_row, aside, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first);
   for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
 }
 
@@ -51,7 +54,7 @@ static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
       at[s] = b->stretch[s];
       at[s].b += j;
     }
-    tile->thin(at, b->stretches, b->b_row, &row, b->add,
+    tile->thin(at, b->stretches, b->b_row, &row, b->add ? CVL_TILE_ADD : CVL_TILE_SET,
                b->add || b->bias == NULL ? NULL : b->bias + j);
   }
   return j;
@@ -62,6 +65,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   const int64_t b_row = b->b_row > 0 ? b->b_row : tile->nr;
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
+  const cvl_tile_mode mode = b->add ? CVL_TILE_ADD : b->past ? CVL_TILE_PAST : CVL_TILE_SET;
   int64_t done = run_thin(tile, b);
   for (int64_t j = done; j < b->columns; j += tile->nr) {
     int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
@@ -82,7 +86,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
       if (rows >= mr && columns == tile->nr) {
         for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
-        kernel(at, b->stretches, b_row, row, b->add, first);
+        kernel(at, b->stretches, b_row, row, mode, first);
       } else {
         run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
                  first);
@@ -90,6 +94,15 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       for (int s = 0; s < b->stretches; s++) at[s].a += mr * across[b->layout];
     }
   }
+#if defined(__x86_64__)
+  if (mode == CVL_TILE_PAST) _mm_sfence(); /* before other threads read the rows */
+#endif
+}
+
+bool cvl_is_past(const float *y, int64_t floats, int64_t pitch) {
+  enum { LINE = 64, BYTES = 12 << 20 };
+  return floats >= BYTES / (int)sizeof *y && pitch * (int)sizeof *y % LINE == 0 &&
+         (uintptr_t)y % LINE == 0;
 }
 
 /* Panel of n columns whose elements lie `row` apart: by fours when row is 1 (the transpose of a dense matrix). */

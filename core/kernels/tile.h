@@ -47,10 +47,13 @@ typedef struct cvl_stretch {
   int64_t count;
 } cvl_stretch;
 
-/* row[i][j] = (add ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr.
+/* What becomes of the rows: set, added to, or set past the caches, for which they lie on lines of the cache. */
+typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_tile_mode;
+
+/* row[i][j] = (adding ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr.
 ** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros. */
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
-                             bool add, const float *first);
+                             cvl_tile_mode mode, const float *first);
 
 /* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block; `thin` makes a single row of
 ** `width` columns, where B was not packed and A is stored by rows. */
@@ -94,10 +97,15 @@ typedef struct cvl_block {
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
   bool add;          /* to what the rows hold */
+  bool past;         /* the caches, when not adding; see cvl_is_past */
   const float *bias; /* {columns}, where the sums start when not adding, or NULL */
 } cvl_block;
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
+
+/* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
+** last one anyway, and so their lines need not be read before. */
+bool cvl_is_past(const float *y, int64_t floats, int64_t pitch);
 
 /* B {K, N} with any strides into panels [first, last): panel p, element (k, j) at out[p * K * nr + k * nr + j], zeros
 ** where p * nr + j >= N. */

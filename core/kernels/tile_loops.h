@@ -9,16 +9,19 @@
 enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12, THIN_VECTORS = 8 };
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
-** `ahead`: the next panel of B, beside this one, is asked for. These five are constants where this is called. */
-INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row, bool add,
-                 const float *first, const int rows, const int vectors, const int across,
-                 const int along, const bool ahead) {
+** `ahead`: the next panel of B, beside this one, is asked for. These five are constants where this is called, as is
+** `mode` where it matters. */
+INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
+                 cvl_tile_mode mode, const float *first, const int rows, const int vectors,
+                 const int across, const int along, const bool ahead) {
   vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++)
-      c[i][v] = add ? load(row[i] + v * LANES) : first != NULL ? load(first + v * LANES) : (vec){0};
+      c[i][v] = mode == CVL_TILE_ADD ? load(row[i] + v * LANES)
+                : first != NULL      ? load(first + v * LANES)
+                                     : (vec){0};
   for (int q = 0; q < stretches; q++) {
     const float *a = s[q].a, *b = s[q].b;
     for (int64_t k = s[q].count; k > 0; k--) {
@@ -40,25 +43,31 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) store(row[i] + v * LANES, c[i][v]);
+    for (int v = 0; v < vectors; v++)
+      if (mode == CVL_TILE_PAST)
+        stream(row[i] + v * LANES, c[i][v]);
+      else
+        store(row[i] + v * LANES, c[i][v]);
 }
 
 /* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. */
-#define KERNEL(name, rows, vectors, across, along)                                        \
-  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,        \
-                               float *const *row, bool add, const float *first) {         \
-    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                \
-      tile(s, stretches, b_row, row, add, first, rows, vectors, across, along, true);     \
-    else if (add)                                                                         \
-      tile(s, stretches, b_row, row, true, NULL, rows, vectors, across, along, false);    \
-    else if (first != NULL)                                                               \
-      tile(s, stretches, b_row, row, false, first, rows, vectors, across, along, false);  \
-    else                                                                                  \
-      tile(s, stretches, b_row, row, false, NULL, rows, vectors, across, along, false);   \
-  }                                                                                       \
-  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row, \
-                   bool add, const float *first) {                                        \
-    RUN(name##_sums(s, stretches, b_row, row, add, first));                               \
+#define KERNEL(name, rows, vectors, across, along)                                               \
+  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,               \
+                               float *const *row, cvl_tile_mode mode, const float *first) {      \
+    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                       \
+      tile(s, stretches, b_row, row, mode, first, rows, vectors, across, along, true);           \
+    else if (mode == CVL_TILE_ADD)                                                               \
+      tile(s, stretches, b_row, row, CVL_TILE_ADD, NULL, rows, vectors, across, along, false);   \
+    else if (mode == CVL_TILE_PAST)                                                              \
+      tile(s, stretches, b_row, row, CVL_TILE_PAST, first, rows, vectors, across, along, false); \
+    else if (first != NULL)                                                                      \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, first, rows, vectors, across, along, false);  \
+    else                                                                                         \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, NULL, rows, vectors, across, along, false);   \
+  }                                                                                              \
+  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,        \
+                   cvl_tile_mode mode, const float *first) {                                     \
+    RUN(name##_sums(s, stretches, b_row, row, mode, first));                                     \
   }
 
 /* The four layouts for tiles of one size. */

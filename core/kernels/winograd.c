@@ -25,10 +25,9 @@ enum {
   GROUP = 128,      /* target channels between the second and the third step */
   MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
   LINE = 16,        /* floats in a line of the cache */
-  PAST_BYTES = 12 << 20, /* results from this size on are written past the caches */
-  FEW_BLOCK = 4,         /* tiles of a task in the second order, */
-  FEW_BYTES = 24 << 20,  /* all of which must stay in the last cache, */
-  MANY_BYTES = 8 << 20   /* where filters larger than this would not */
+  FEW_BLOCK = 4,    /* tiles of a task in the second order, */
+  FEW_BYTES = 24 << 20, /* all of which must stay in the last cache, */
+  MANY_BYTES = 8 << 20  /* where filters larger than this would not */
 };
 
 typedef struct {
@@ -269,8 +268,7 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step);
   j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
   j->tiles = images * j->target.high * j->target.wide;
-  j->past = images * j->target.H * j->target.W * j->target.C >= PAST_BYTES / 4 &&
-            j->target.C % 16 == 0 && (uintptr_t)j->y % 64 == 0;
+  j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
         CVL_FILTER_PLANES * j->depth * j->target.C > MANY_BYTES / 4;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;

@@ -239,6 +239,74 @@ describe("convolution", function()
   end)
 end)
 
+describe("the gradient of a convolution's input that has other uses", function()
+  local cases = { -- one for each algorithm, one without rows to spare, and gaps between the taps
+    { "conv2d", { 2, 9, 10, 32 }, { 3, 3, 32, 40 }, { padding = 1 } },
+    { "conv2d", { 2, 12, 12, 64 }, { 3, 3, 64, 64 }, { strides = 2, padding = "same" } },
+    { "conv2d", { 3, 8, 9, 33 }, { 1, 1, 33, 70 }, { strides = 2 } },
+    { "conv2d", { 3, 8, 9, 24 }, { 5, 2, 12, 8 }, { strides = { 1, 3 }, dilations = { 1, 2 }, groups = 2 } },
+    { "conv2d", { 16, 7, 6, 3 }, { 3, 3, 3, 8 }, { padding = "same" } },
+    { "conv2d", { 2, 6, 6, 24 }, { 3, 3, 1, 24 }, { groups = 24, padding = 1 } },
+    { "conv1d", { 4, 300, 16 }, { 40, 16, 16 }, {} },
+  }
+
+  -- The younger of two uses of z delivers its gradient first, and the other one adds to it.
+  local function gradient(case, dtype, conv_first)
+    local name, options = case[1], case[4]
+    local x, w = leaf(case.x:cast(dtype)), leaf(case.w:cast(dtype))
+    local z, parts = x:neg(), {}
+    local function convolve() parts[1] = (convlua[name](z, w, nil, options) * case.gy:cast(dtype)):sum() end
+    local function other() parts[2] = (z * case.gz:cast(dtype)):sum() end
+    if conv_first then
+      convolve() other()
+    else
+      other() convolve()
+    end
+    return grad(parts[1] + parts[2], { x })[1]
+  end
+
+  it("is the sum over all of them, in whatever order they come", function()
+    for i, case in ipairs(cases) do
+      convlua.manual_seed(i)
+      case.x, case.w = whole(table.unpack(case[2])), whole(table.unpack(case[3]))
+      case.gy = whole(table.unpack(convlua[case[1]](case.x, case.w, nil, case[4]).shape))
+      case.gz = whole(table.unpack(case[2]))
+      local exact = gradient(case, "float64", false)
+      assert.same(flat(exact), flat(gradient(case, "float64", true)))
+      for _, conv_first in ipairs { false, true } do
+        local apart = distance(gradient(case, "float32", conv_first), exact)
+        assert(apart <= 2e-6, ("case %d: %g apart"):format(i, apart))
+      end
+    end
+  end)
+
+  it("is not added to what two tensors share", function()
+    local shape, x, w, g = { 2, 6, 6, 5 }, {}, {}, whole(2, 6, 6, 5)
+    local z, loss = {}, nil
+    for i = 1, 2 do
+      x[i], w[i] = leaf(whole(table.unpack(shape))), whole(1, 1, 5, 7)
+      z[i] = x[i]:neg()
+      local y = convlua.conv2d(z[i], w[i]):sum()
+      loss = loss and loss + y or y
+    end
+    loss = loss + ((z[1] + z[2]) * g):sum() -- both get the same tensor
+    loss:backward()
+    for i = 1, 2 do assert.same(flat(-(g + w[i]:reshape { 5, 7 }:sum(2))), flat(x[i].grad)) end
+  end)
+
+  it("is complete when hooks see it, and a retained graph gives it again", function()
+    local x, w, g = leaf(whole(2, 6, 6, 5)), whole(1, 1, 5, 7), whole(2, 6, 6, 5)
+    local z, seen = x:neg(), {}
+    z:register_hook(function(gz) seen[#seen + 1] = flat(gz) end)
+    local y = convlua.conv2d(z, w)
+    local loss = (z * g):sum() + y:sum()
+    loss:backward { retain_graph = true }
+    loss:backward()
+    assert.same(flat(g + w:reshape { 5, 7 }:sum(2)), seen[1])
+    assert.same(seen[1], seen[2])
+  end)
+end)
+
 describe("nn.conv_norm", function()
   local nn = convlua.nn
 

@@ -179,9 +179,18 @@ static int check_unchanged(const cvl_tape_node *n, cvl_err *e) {
   return 0;
 }
 
-/* Gradients by the backward kernel, into tensors that it overwrites. */
+/* The gradient of x gathered so far, where a kernel may add to it, or NULL. Leaves' own are left alone: an error on the way
+** must not change them. */
+static cvl_tensor *gathered(const cvl_tensor *x) {
+  const cvl_tape_node *node = cvl_tape_node_of(x);
+  return node != NULL && node->gy != NULL && exclusive(node->gy) ? node->gy : NULL;
+}
+
+/* Gradients by the backward kernel, into tensors that it overwrites; or, where it can, into the sum that is being gathered,
+** so that nothing is left to deliver. */
 static int by_kernel(const cvl_tape_node *n, const cvl_kernels *k, cvl_tensor **gx, cvl_err *e) {
   const cvl_op *op = n->args.op;
+  cvl_args a = n->args;
   cvl_tensor *gy = cvl_retain(n->gy);
   cvl_scope s;
   int rc = -1;
@@ -193,14 +202,24 @@ static int by_kernel(const cvl_tape_node *n, const cvl_kernels *k, cvl_tensor **
     cvl_release(gy);
     if ((gy = dense) == NULL) return -1;
   }
-  for (int i = 0; i < n->args.n_in; i++)
-    if (wanted(n->args.in[i])) {
-      const cvl_tensor *like = op->broadcasts ? n->y : n->args.in[i];
-      if ((gx[i] = cvl_tensor_new(&like->shape, n->args.in[i]->dtype, cvl_device_of(gy), e)) ==
-          NULL)
-        goto done;
+  for (int i = 0; i < a.n_in; i++) {
+    const cvl_tensor *like = op->broadcasts ? n->y : a.in[i];
+    cvl_tensor *sum;
+    if (!wanted(a.in[i])) continue;
+    if (k->adds >> i & 1 && (sum = gathered(a.in[i])) != NULL) {
+      gx[i] = cvl_retain(sum);
+      a.add |= 1 << i;
+    } else if ((gx[i] = cvl_tensor_new(&like->shape, a.in[i]->dtype, cvl_device_of(gy), e)) ==
+               NULL) {
+      goto done;
     }
-  rc = k->backward(&n->args, n->y, gy, gx, e);
+  }
+  rc = k->backward(&a, n->y, gy, gx, e);
+  for (int i = 0; a.add >> i != 0; i++) {
+    if (!(a.add >> i & 1)) continue;
+    cvl_release(gx[i]);
+    gx[i] = NULL;
+  }
 done:
   cvl_release(gy);
   return rc;

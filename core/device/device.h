@@ -12,7 +12,7 @@
 
 /* One more whenever a struct that both sides see changes: those here, in recording.h, in tensor/, ops/op.h and
 ** optim/optim.h. */
-enum { CVL_PLUGIN_ABI = 5 };
+enum { CVL_PLUGIN_ABI = 6 };
 
 struct cvl_recording;     /* recording.h */
 struct cvl_loop;          /* tensor/loop.h */

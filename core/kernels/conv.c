@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pool.h"
 #include "kernels/depthwise.h"
 #include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
 #include "kernels/patches.h"
+#include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/winograd.h"
 
@@ -96,7 +98,7 @@ static const struct {
                    cvl_depthwise_backward_filter},
     [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
-    [GEMM] = {cvl_implicit_forward, cvl_implicit_backward_data, cvl_implicit_backward_filter},
+    [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter}, /* it can add: see below */
 };
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
@@ -104,9 +106,31 @@ int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cv
   return algorithms[choose(p, FORWARD)].forward(p, x, w, then, y, e);
 }
 
-int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+typedef struct {
+  const float *from;
+  float *to;
+} sum;
+
+static void add_range(void *context, int64_t first, int64_t last) {
+  const sum *s = context;
+  for (int64_t i = first; i < last; i++) s->to[i] += s->from[i];
+}
+
+/* Where results pass through registers once they are complete, reading there what is added takes as long as a pass of its
+** own: only the implicit product's sums start with it. */
+int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                            cvl_err *e) {
-  return algorithms[choose(p, DATA)].backward_data(p, gy, w, gx, e);
+  algorithm a = choose(p, DATA);
+  int64_t n = p->N * p->in[0] * p->in[1] * p->in[2] * p->C;
+  float *aside;
+  int rc;
+  if (a == GEMM) return cvl_implicit_backward_data(p, gy, w, add, gx, e);
+  if (!add) return algorithms[a].backward_data(p, gy, w, gx, e);
+  if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
+  if ((rc = algorithms[a].backward_data(p, gy, w, aside, e)) == 0)
+    cvl_parallel_range(n, 1 << 14, add_range, &(sum){aside, gx});
+  cvl_scratch_give(aside);
+  return rc;
 }
 
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,

@@ -25,11 +25,11 @@ typedef struct cvl_conv {
 ** measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
 
-/* All tensors dense. The result is written, not added to. CVL_ENOMEM when scratch cannot be had.
-** Bits do not depend on the number of threads. */
+/* All tensors dense. The result is written, not added to; only the data's gradient is on demand, gx += it. CVL_ENOMEM when
+** scratch cannot be had. Bits do not depend on the number of threads. */
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
                      float *y, cvl_err *e);
-int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
+int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                            cvl_err *e);
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e);

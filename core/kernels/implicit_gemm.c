@@ -61,6 +61,7 @@ typedef struct {
   int64_t block;         /* rows of a block */
   bool in_place;         /* the filter is read as it lies */
   bool past;             /* the target is written past the caches where its sums are made at once */
+  bool add;              /* to what the target holds */
   float *packed, *blocks;
 } job;
 
@@ -269,7 +270,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
   const float *panels = panels_of(j, g, part, panel, panel_size);
   cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
                       j->groups * j->columns, row);
-  if (sums == 0) fill_rows(row, rows, columns, bias);
+  if (sums == 0 && !j->add) fill_rows(row, rows, columns, bias);
   for (int64_t k = 0; k < sums; k += CVL_BLOCK_K) {
     int64_t count = min(CVL_BLOCK_K, sums - k);
     cvl_patches_copy(&patches, r, rows, k, count, a);
@@ -284,7 +285,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
                                         .b_row = b_row,
                                         .stretch = stretch,
                                         .stretches = stretches,
-                                        .add = k > 0,
+                                        .add = k > 0 || j->add,
                                         .past = j->past && sums <= CVL_BLOCK_K,
                                         .bias = bias});
   }
@@ -347,12 +348,13 @@ int cvl_implicit_forward(const cvl_conv *p, const float *x, const float *w,
   return gather(&j, p, false, e);
 }
 
-int cvl_implicit_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
-                               cvl_err *e) {
+int cvl_implicit_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
+                               float *gx, cvl_err *e) {
   int64_t C = p->C / p->groups, K = p->K / p->groups;
   job j = {.source = gy,
            .w = w,
            .target = gx,
+           .add = add,
            .images = p->N,
            .groups = p->groups,
            .depth = K,

@@ -10,8 +10,8 @@
 
 int cvl_implicit_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e);
-int cvl_implicit_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
-                               cvl_err *e);
+int cvl_implicit_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
+                               float *gx, cvl_err *e);
 int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e);
 

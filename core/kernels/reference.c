@@ -9,6 +9,7 @@ typedef struct {
   const cvl_conv *p;
   const double *a, *b, *bias;
   double *result;
+  bool add; /* to what the result holds */
 } job;
 
 /* Splits a flat index over three axes, the last one fastest. */
@@ -76,7 +77,7 @@ static void backward_data(void *context, int64_t chunk, int worker) {
   double *gx = j->result + chunk * p->C;
   (void)worker;
   split(chunk % positions, p->in, i);
-  for (int64_t c = 0; c < p->C; c++) gx[c] = 0;
+  for (int64_t c = 0; c < p->C && !j->add; c++) gx[c] = 0;
   for (int64_t t = 0; t < taps; t++) {
     split(t, p->filter, f);
     int64_t o = output_of(p, i, f);
@@ -116,18 +117,18 @@ static void backward_filter(void *context, int64_t chunk, int worker) {
 
 void cvl_reference_conv_forward(const cvl_conv *p, const double *x, const double *w,
                                 const double *bias, double *y) {
-  job j = {p, x, w, bias, y};
+  job j = {p, x, w, bias, y, false};
   cvl_parallel(p->N * volume(p->out), forward, &j);
 }
 
 void cvl_reference_conv_backward_data(const cvl_conv *p, const double *gy, const double *w,
-                                      double *gx) {
-  job j = {p, gy, w, NULL, gx};
+                                      bool add, double *gx) {
+  job j = {p, gy, w, NULL, gx, add};
   cvl_parallel(p->N * volume(p->in), backward_data, &j);
 }
 
 void cvl_reference_conv_backward_filter(const cvl_conv *p, const double *x, const double *gy,
                                         double *gw) {
-  job j = {p, x, gy, NULL, gw};
+  job j = {p, x, gy, NULL, gw, false};
   cvl_parallel(volume(p->filter) * (p->C / p->groups), backward_filter, &j);
 }

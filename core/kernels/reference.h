@@ -7,11 +7,11 @@
 
 #include "kernels/conv.h"
 
-/* All tensors dense, shapes as in conv.h. The result is written, not added to. `bias` {K} or NULL. */
+/* All tensors dense, shapes as in conv.h. The result is written, not added to, but for gx with `add`. `bias` {K} or NULL. */
 void cvl_reference_conv_forward(const cvl_conv *p, const double *x, const double *w,
                                 const double *bias, double *y);
 void cvl_reference_conv_backward_data(const cvl_conv *p, const double *gy, const double *w,
-                                      double *gx);
+                                      bool add, double *gx);
 void cvl_reference_conv_backward_filter(const cvl_conv *p, const double *x, const double *gy,
                                         double *gw);
 

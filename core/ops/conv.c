@@ -39,10 +39,10 @@ static int run_forward(const cvl_args *a, cvl_precision least, const cvl_tensor 
 }
 
 static int run_data(const cvl_args *a, cvl_precision least, const cvl_tensor *gy,
-                    const cvl_tensor *w, const cvl_tensor *gx, cvl_err *e) {
+                    const cvl_tensor *w, bool add, const cvl_tensor *gx, cvl_err *e) {
   cvl_conv p;
   if (cvl_conv_problem(&p, a, a->options, least, &gx->shape, &w->shape, e) != 0) return -1;
-  return RUN(backward_data, &p, cvl_data(gy), cvl_data(w), cvl_data(gx));
+  return RUN(backward_data, &p, cvl_data(gy), cvl_data(w), add, cvl_data(gx));
 }
 
 static int run_filter(const cvl_args *a, cvl_precision least, const cvl_tensor *x,
@@ -104,18 +104,19 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, gy, a->in[1], gx[0], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, gy, a->in[1], a->add & 1, gx[0], e) != 0)
+    return -1;
   if (gx[1] != NULL && run_filter(a, CVL_CONV_BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
   if (a->n_in > 2 && gx[2] != NULL && run_bias(gy, gx[2], e) != 0) return -1;
   return 0;
 }
 
-CVL_KERNELS(conv1d, forward, backward)
-CVL_KERNELS(conv2d, forward, backward)
-CVL_KERNELS(conv3d, forward, backward)
+CVL_KERNELS_ADDING(conv1d, forward, backward, 1 << 0)
+CVL_KERNELS_ADDING(conv2d, forward, backward, 1 << 0)
+CVL_KERNELS_ADDING(conv3d, forward, backward, 1 << 0)
 
 static int data_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  return run_data(a, CVL_CONV_FORWARD, a->in[0], a->in[1], y, e);
+  return run_data(a, CVL_CONV_FORWARD, a->in[0], a->in[1], false, y, e);
 }
 
 static int data_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
@@ -135,7 +136,8 @@ static int filter_forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
 static int filter_backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                            cvl_tensor *const *gx, cvl_err *e) {
   (void)y;
-  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, a->in[1], gy, gx[0], e) != 0) return -1;
+  if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, a->in[1], gy, false, gx[0], e) != 0)
+    return -1;
   if (gx[1] != NULL && run_forward(a, CVL_CONV_BACKWARD, a->in[0], gy, NULL, gx[1], e) != 0)
     return -1;
   return 0;

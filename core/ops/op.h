@@ -28,6 +28,7 @@ typedef struct cvl_args {
   cvl_tensor *saved[CVL_MAX_SAVED]; /* set by forward, a reference each, released by the node */
   cvl_rng rng; /* random ops: the blocks this call may draw; forward and backward see the same */
   cvl_precision precision; /* of the products, when called; forward and backward see the same */
+  int add;                 /* backward: bit i: it adds to gx[i]; only bits of its kernels' .adds */
 } cvl_args;
 
 typedef struct cvl_meta {
@@ -37,14 +38,16 @@ typedef struct cvl_meta {
 
 /*
 ** One per op, device and element type. Inputs and gradients are dense unless the op is .strided;
-** the output always is. forward writes y. backward writes (never adds) gx[i], which is NULL where
-** no gradient is wanted, and has the shape of in[i], or of y when the op .broadcasts; the walker
-** adds and reduces. Both return 0 or -1 with e filled.
+** the output always is. forward writes y. backward writes gx[i], which is NULL where no gradient is
+** wanted, and has the shape of in[i], or of y when the op .broadcasts; the walker adds and reduces.
+** Of the inputs in .adds it adds to what gx[i] holds when the call's .add says so: a sum that is
+** made while the gradient is at hand is a pass over memory less. Both return 0 or -1 with e filled.
 */
 typedef struct cvl_kernels {
   int (*forward)(cvl_args *a, cvl_tensor *y, cvl_err *e);
   int (*backward)(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                   cvl_tensor *const *gx, cvl_err *e);
+  int adds; /* bit i */
 } cvl_kernels;
 
 /* ------------------------------------------------------------------------------------ options */
@@ -253,7 +256,8 @@ int cvl_shape_compares(const cvl_args *a, cvl_meta *y, cvl_err *e); /* the same,
 ** CVL_DTYPE_F32/F64/BF16/F16/I32/I64/U8 tells which. Files with the word CVL_EVERY_DTYPE in them are
 ** compiled for integers too, those with CVL_HALF for bfloat16 and float16, of which elements are
 ** uint16_t and `real` is float; an op without such kernels is computed in float32 and its result
-** rounded. An op that has kernels ends with CVL_KERNELS(name, forward, backward-or-NULL).
+** rounded. An op that has kernels ends with CVL_KERNELS(name, forward, backward-or-NULL), or with
+** CVL_KERNELS_ADDING where backward can add.
 */
 #ifdef CVL_REAL
 typedef CVL_REAL real;
@@ -271,9 +275,10 @@ typedef CVL_REAL real;
 #define CVL_PASTE_(a, b, c) a##b##_cpu_##c
 #endif
 #define CVL_PASTE(a, b, c) CVL_PASTE_(a, b, c)
-#define CVL_KERNELS(name, fwd, bwd)                               \
+#define CVL_KERNELS_ADDING(name, fwd, bwd, adds)                  \
   CVL_EXTERN const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX); \
-  const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX) = {fwd, bwd};
+  const cvl_kernels CVL_PASTE(cvl_, name, CVL_SUFFIX) = {fwd, bwd, adds};
+#define CVL_KERNELS(name, fwd, bwd) CVL_KERNELS_ADDING(name, fwd, bwd, 0)
 #elif defined CVL_DESCRIBE
 typedef float real; /* so that formulas compile here too; they are not used */
 #define CVL_FLOATING 1

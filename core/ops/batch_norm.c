@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "kernels/scratch.h"
+#include "kernels/tile.h"
 
 enum { X, SCALE, OFFSET, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, INPUTS };
 enum { MEAN, RSTD }; /* saved: {C} each, of x's type; RSTD = 1 / sqrt(var + epsilon) */
@@ -36,8 +37,7 @@ enum {
   CHUNK_ELEMENTS = 32768,
   BLOCK_ELEMENTS = 16384,
   LEAST_BLOCK_ROWS = 4,
-  MOST_BLOCK_ROWS = 64,
-  PAST_BYTES = 12 << 20 /* results from this size on are written past the caches */
+  MOST_BLOCK_ROWS = 64
 };
 
 typedef struct {
@@ -58,11 +58,15 @@ static void cut(job *j, const cvl_tensor *x) {
   int64_t chunks = clamp((n * C + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS, 1, MOST_CHUNKS);
   j->all.C = C;
   j->all.n = n;
-  /* Results are dense blocks of the allocator's, whose start is aligned; so is every row. */
-  j->all.past = n * C >= PAST_BYTES / (int64_t)sizeof(real) && C % LANES == 0;
   j->chunk_rows = (n + chunks - 1) / chunks;
   j->chunks = j->chunk_rows > 0 ? (n + j->chunk_rows - 1) / j->chunk_rows : 0;
   j->block_rows = C > 0 ? clamp(BLOCK_ELEMENTS / C, LEAST_BLOCK_ROWS, MOST_BLOCK_ROWS) : 1;
+}
+
+/* Whether a result of x's size is written past the caches, of which the kernels for float32 alone know how. */
+static bool is_past(const job *j, const void *result) {
+  return sizeof(real) == sizeof(float) && j->all.C % LANES == 0 &&
+         cvl_is_past(result, j->all.n * j->all.C, j->all.C);
 }
 
 static int64_t last_row(const job *j, int64_t chunk) {
@@ -185,6 +189,7 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   job j = {.all = {.x = cvl_data(x), .out = cvl_data(y)}, .relu = o->activation == CVL_NORM_RELU};
   int rc = -1;
   cut(&j, x);
+  j.all.past = is_past(&j, j.all.out);
   if (a->in[RESIDUAL] != NULL) j.all.residual = cvl_data(a->in[RESIDUAL]);
   for (int i = MEAN; i <= RSTD; i++)
     if ((a->saved[i] = cvl_tensor_new(&channels, x->dtype, cvl_device_of(x), e)) == NULL) goto done;
@@ -281,6 +286,7 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
                                       : WHERE_Y_KEPT;
   if (gx[RESIDUAL] != NULL) {
     j.all.masked = cvl_data(gx[RESIDUAL]);
+    j.all.past = is_past(&j, j.all.masked);
     if (j.where == ALL)
       memcpy(j.all.masked, j.all.gy, (size_t)(j.all.n * C) * sizeof *j.all.masked);
   }
@@ -309,6 +315,7 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   }
   if (gx[X] != NULL) {
     j.all.out = cvl_data(gx[X]);
+    j.all.past = is_past(&j, j.all.out);
     cvl_parallel(j.chunks, data_of_chunk, &j);
   }
   rc = 0;

@@ -6,10 +6,10 @@
 */
 
 /* Accumulators, one row of B and one broadcast must fit the registers: 16 of them, 32 with AVX-512. */
-enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12, THIN_VECTORS = 8 };
+enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12, THIN_VECTORS = 8, AHEAD = 64 };
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
-** `ahead`: the next panel of B, beside this one, is asked for. These five are constants where this is called, as is
+** `ahead`: rows of B to come are asked for. These five are constants where this is called, as is
 ** `mode` where it matters. */
 INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                  cvl_tile_mode mode, const float *first, const int rows, const int vectors,
@@ -35,7 +35,7 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
         for (int v = 0; v < vectors; v++) c[i][v] = ADD_PRODUCT(c[i][v], x, bv[v]);
       }
       if (ahead)
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(b + (vectors + v) * LANES);
+        for (int v = 0; v < vectors; v++) __builtin_prefetch(b + AHEAD * b_row + v * LANES, 0, 2);
       b += b_row;
       a += along;
     }
@@ -50,7 +50,8 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
         store(row[i] + v * LANES, c[i][v]);
 }
 
-/* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. */
+/* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. Into the second-level
+** cache, which can wait for twice as many lines as the first. */
 #define KERNEL(name, rows, vectors, across, along)                                               \
   static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,               \
                                float *const *row, cvl_tile_mode mode, const float *first) {      \

@@ -3,9 +3,8 @@
 ** exchanged. Two orders of work:
 ** - Many tiles: all filters are transformed, then each task takes a block of tiles through the three steps, its
 **   intermediate results staying in its cache.
-** - Few tiles, many filters: all tiles are transformed; then, for a group of filters at a time, the filters, the products
-**   of each place, the results. The transformed filters, four times as large as the filters, stay in the last cache, and
-**   each is read once.
+** - Few tiles, many filters: all tiles are transformed, then each task makes the results of a panel of filters, whose
+**   transforms, four times as large as the filters, are made a chunk of channels at a time and never leave its cache.
 */
 #include "kernels/winograd.h"
 
@@ -21,13 +20,17 @@ enum {
   GAP = 16,         /* floats between planes, which would else share sets of the cache */
   BLOCK = 48,       /* tiles of a task when there are many; a multiple of every `mr` */
   LEAST_TASKS = 24, /* or half of BLOCK is taken, */
+  FEW_TASKS = 16,   /* or, when half of these were not had, a quarter, */
   NARROW = 128,     /* as with so few channels in all, whose tiles then fit a core's own cache */
   GROUP = 128,      /* target channels between the second and the third step */
   MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
   LINE = 16,        /* floats in a line of the cache */
-  FEW_BLOCK = 4,    /* tiles of a task in the second order, */
-  FEW_BYTES = 24 << 20, /* all of which must stay in the last cache, */
-  MANY_BYTES = 8 << 20  /* where filters larger than this would not */
+  /* The second order: */
+  FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
+  MANY_BYTES = 1 << 20, /* where filters larger than this would not stay in a core's own; */
+  PRODUCTS = 1 << 17,   /* the products of a task, in floats, do; */
+  FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
+  WORTH = 1 << 19       /* on several threads when they become so many floats */
 };
 
 typedef struct {
@@ -43,9 +46,8 @@ typedef struct {
   int planes, pack;
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
-  int64_t first_panel;          /* of the present group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
-  float *u, *v, *m, *zeros; /* in the first order v and m are {threads} */
+  float *u, *v, *m, *zeros; /* {threads}: in the first order v and m, in the second u and m */
 } job;
 
 /* The algorithm for a stride and a direction, of the kernels for one ISA. */
@@ -102,13 +104,14 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map) {
       __builtin_prefetch(image + i, 0, 2);
 }
 
-/* Tiles [first, last) to rows 0, 1, ... of v. */
-static void transform_tiles(const job *j, int64_t first, int64_t last, float *v) {
+/* Channels [c, c + channels) of tiles [first, last) to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
+static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c, int64_t channels,
+                            float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   for (int64_t t = first; t < last; t++, v += CVL_CHUNK / j->pack) {
-    if (t + 1 < j->tiles) cvl_tile_prefetch(&j->source, t + 1, j->x);
-    cvl_tile_pixels_read(&j->source, t, j->x, j->zeros, pixel);
-    j->winograd->input(pixel, j->source.C, v, j->v_plane, j->v_chunk);
+    if (channels == j->source.C && t + 1 < j->tiles) cvl_tile_prefetch(&j->source, t + 1, j->x);
+    cvl_tile_pixels_read(&j->source, t, j->x + c, j->zeros, pixel);
+    j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk);
   }
 }
 
@@ -119,28 +122,28 @@ static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t row
                       j->backwards, rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
-/* One plane: m {rows, panels * nr} = v {rows, C} u {C, panels * nr}, a block of words of C at a time. */
-static void multiply(const job *j, const float *v, const float *u, int64_t rows, int64_t panels,
-                     float *m) {
+/* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. */
+static void multiply(const job *j, const float *v, const float *u, int64_t words, int64_t rows,
+                     int64_t panels, bool add, float *m) {
   float *row[MOST_ROWS];
   int64_t nr = j->tile->nr, step = MOST_ROWS;
   int64_t chunk = CVL_CHUNK / j->pack;
   for (int64_t i = 0; i < rows; i += step)
-    for (int64_t c = 0; c < j->depth; c += CVL_BLOCK_K) {
+    for (int64_t c = 0; c < words; c += CVL_BLOCK_K) {
       cvl_stretch stretch[CVL_BLOCK_K / CVL_CHUNK * 2];
       int stretches = 0;
-      for (int64_t k = c; k < min(j->depth, c + CVL_BLOCK_K); k += chunk)
+      for (int64_t k = c; k < min(words, c + CVL_BLOCK_K); k += chunk)
         stretch[stretches++] = (cvl_stretch){v + k / chunk * j->v_chunk + i * chunk, u + k * nr,
-                                             min(chunk, j->depth - k)};
+                                             min(chunk, words - k)};
       for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
                                           .rows = min(step, rows - i),
                                           .columns = panels * nr,
                                           .row = row,
-                                          .panel_size = j->depth * nr,
+                                          .panel_size = words * nr,
                                           .stretch = stretch,
                                           .stretches = stretches,
-                                          .add = c > 0});
+                                          .add = add || c > 0});
     }
 }
 
@@ -173,22 +176,23 @@ static void block_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
   float *v = j->v + worker * j->planes * j->v_plane, *m = j->m + worker * j->planes * j->m_plane;
-  transform_tiles(j, first, first + rows, v);
+  transform_tiles(j, first, first + rows, 0, j->source.C, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
     for (int i = 0; i < j->planes; i++)
       multiply(j, v + i * j->v_plane,
                j->u + cvl_filter_plane(j->winograd, i) * j->u_plane +
                    panel * j->depth * j->tile->nr,
-               rows, panels, m + i * j->m_plane);
+               j->depth, rows, panels, false, m + i * j->m_plane);
     finish(j, first, rows, panel, panels, m);
   }
 }
 
 static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  j->block =
-      j->tiles >= LEAST_TASKS * BLOCK && j->source.C + j->target.C > NARROW ? BLOCK : BLOCK / 2;
+  j->block = BLOCK / 4;
+  if (j->tiles >= FEW_TASKS * j->block) j->block = BLOCK / 2;
+  if (j->tiles >= LEAST_TASKS * BLOCK && j->source.C + j->target.C > NARROW) j->block = BLOCK;
   j->group = min(j->panels, GROUP / nr);
   j->v_chunk = j->block * CVL_CHUNK / j->pack;
   j->v_plane = chunks * j->v_chunk + GAP;
@@ -202,55 +206,63 @@ static int run_blocks(job *j, cvl_err *e) {
   return 0;
 }
 
-/* The second order: the present group is panels [first_panel, first_panel + group). */
-static void tiles_task(void *context, int64_t chunk, int worker) {
+/* The second order. */
+static void tiles_task(void *context, int64_t task, int worker) {
   const job *j = context;
-  int64_t first = chunk * j->block;
+  int64_t blocks = ceil_div(j->tiles, FEW_BLOCK), chunk = task / blocks,
+          first = task % blocks * FEW_BLOCK, c = chunk * CVL_CHUNK;
   (void)worker;
-  transform_tiles(j, first, min(first + j->block, j->tiles), j->v + first * CVL_CHUNK / j->pack);
+  transform_tiles(j, first, min(first + FEW_BLOCK, j->tiles), c, min(CVL_CHUNK, j->source.C - c),
+                  j->v + chunk * j->v_chunk + first * CVL_CHUNK / j->pack);
 }
 
-static void group_filter_task(void *context, int64_t chunk, int worker) {
-  const job *j = context;
-  int64_t panel = chunk % j->group, c = chunk / j->group * CVL_CHUNK;
-  (void)worker;
-  transform_filter(j, j->first_panel + panel, c, min(CVL_CHUNK, j->source.C - c),
-                   j->u + (panel * j->depth + c / j->pack) * j->tile->nr);
-}
-
-static void plane_task(void *context, int64_t i, int worker) {
-  const job *j = context;
-  (void)worker;
-  multiply(j, j->v + i * j->v_plane, j->u + cvl_filter_plane(j->winograd, (int)i) * j->u_plane,
-           j->tiles, j->group, j->m + i * j->m_plane);
-}
-
-static void finish_task(void *context, int64_t chunk, int worker) {
-  const job *j = context;
-  int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
-  (void)worker;
-  finish(j, first, rows, j->first_panel, j->group, j->m + first * j->group * j->tile->nr);
-}
-
-static int run_groups(job *j, cvl_err *e) {
-  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr,
-          widest = min(j->panels, GROUP / nr);
-  j->block = FEW_BLOCK;
-  j->v_chunk = ceil_div(j->tiles, CVL_TILE_MAX_ROWS) * CVL_TILE_MAX_ROWS * CVL_CHUNK /
-               j->pack; /* read in whole tiles */
-  j->v_plane = chunks * j->v_chunk + GAP;
-  j->m_plane = j->tiles * widest * nr + GAP;
-  j->u_plane = widest * nr * j->depth + GAP;
-  if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
-  if ((j->m = cvl_scratch_take(j->planes * j->m_plane, e)) == NULL) return -1;
-  cvl_parallel(ceil_div(j->tiles, j->block), tiles_task, j);
-  for (j->first_panel = 0; j->first_panel < j->panels; j->first_panel += j->group) {
-    j->group = min(widest, j->panels - j->first_panel);
-    cvl_parallel(j->group * chunks, group_filter_task, j);
-    cvl_parallel(j->planes, plane_task, j);
-    cvl_parallel(ceil_div(j->tiles, j->block), finish_task, j);
+/* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
+static void prefetch_filter(const job *j, int64_t panel, int64_t c, int64_t channels, int i,
+                            int parts) {
+  int64_t taps = 9 * channels, column = panel * j->tile->nr,
+          columns = min(j->tile->nr, j->target.C - column);
+  if (j->w_column != 1) return;
+  for (int64_t q = taps * i / parts; q < taps * (i + 1) / parts; q++) {
+    const float *row = j->w + q / channels * j->w_tap + (c + q % channels) * j->w_row + column;
+    for (int64_t k = 0; k < columns; k += LINE) __builtin_prefetch(row + k, 0, 2);
   }
+}
+
+static void panel_task(void *context, int64_t task, int worker) {
+  const job *j = context;
+  int64_t blocks = ceil_div(j->tiles, j->block), panel = task / blocks,
+          first = task % blocks * j->block, rows = min(j->block, j->tiles - first);
+  float *u = j->u + worker * CVL_FILTER_PLANES * j->u_plane,
+        *m = j->m + worker * j->planes * j->m_plane;
+  prefetch_filter(j, panel, 0, min(CVL_CHUNK, j->source.C), 0, 1);
+  for (int64_t c = 0; c < j->source.C; c += CVL_CHUNK) {
+    int64_t channels = min(CVL_CHUNK, j->source.C - c), next = c + channels;
+    const float *v = j->v + c / CVL_CHUNK * j->v_chunk + first * CVL_CHUNK / j->pack;
+    transform_filter(j, panel, c, channels, u);
+    for (int i = 0; i < j->planes; i++) {
+      prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->planes);
+      multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane,
+               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane);
+    }
+  }
+  finish(j, first, rows, panel, 1, m);
+}
+
+static int run_panels(job *j, cvl_err *e) {
+  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
+  int64_t blocks = ceil_div(j->tiles * j->planes * nr, PRODUCTS);
+  bool worth = j->tiles * j->planes * j->source.C >= WORTH;
+  j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
+  j->v_chunk =
+      round_up(j->tiles, CVL_TILE_MAX_ROWS) * CVL_CHUNK / j->pack; /* read in whole tiles */
+  j->v_plane = chunks * j->v_chunk + GAP;
+  j->m_plane = j->block * nr + GAP;
+  j->u_plane = CVL_CHUNK / j->pack * nr + GAP;
+  if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(threads * CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
+  cvl_parallel_if(worth, ceil_div(j->tiles, FEW_BLOCK) * chunks, tiles_task, j);
+  cvl_parallel(j->panels * ceil_div(j->tiles, j->block), panel_task, j);
   return 0;
 }
 
@@ -270,10 +282,10 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->tiles = images * j->target.high * j->target.wide;
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
-        CVL_FILTER_PLANES * j->depth * j->target.C > MANY_BYTES / 4;
+        (CVL_FILTER_PLANES * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < BLOCK / 2);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
-  rc = few ? run_groups(j, e) : run_blocks(j, e);
+  rc = few ? run_panels(j, e) : run_blocks(j, e);
   cvl_scratch_give(j->u);
   cvl_scratch_give(j->v);
   cvl_scratch_give(j->m);

@@ -9,13 +9,14 @@
 #include "kernels/depthwise.h"
 #include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
+#include "kernels/lines.h"
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/winograd.h"
 
 typedef enum { FORWARD, DATA, FILTER } pass;
-typedef enum { DEPTHWISE, WINOGRAD, DIRECT, GEMM, ANY, UNKNOWN } algorithm;
+typedef enum { DEPTHWISE, WINOGRAD, DIRECT, LINES, GEMM, ANY, UNKNOWN } algorithm;
 
 static atomic_int forced = UNKNOWN; /* not asked yet */
 
@@ -23,14 +24,16 @@ int cvl_conv_force(const char *name, cvl_err *e) {
   static const struct {
     const char *name;
     algorithm a;
-  } names[] = {{"", ANY}, {"direct", DIRECT}, {"winograd", WINOGRAD}, {"gemm", GEMM}};
+  } names[] = {
+      {"", ANY}, {"direct", DIRECT}, {"winograd", WINOGRAD}, {"lines", LINES}, {"gemm", GEMM}};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(name, names[i].name) == 0) {
       atomic_store(&forced, (int)names[i].a);
       return 0;
     }
   return cvl_fail(e, CVL_EARG, 0,
-                  "unknown convolution algorithm '%s' (expected direct, winograd or gemm)", name);
+                  "unknown convolution algorithm '%s' (expected direct, lines, winograd or gemm)",
+                  name);
 }
 
 /* A wrong CONVLUA_CONV is reported by main, which forces it first; elsewhere it counts as none. */
@@ -68,6 +71,14 @@ static bool is_less_with_winograd(const cvl_conv *p) {
 }
 
 /*
+** Lines of the filter when channels are too few for patches, and positions enough for a tile. Not for the gradient of the
+** data, whose target they would be.
+*/
+static bool is_faster_by_lines(const cvl_conv *p, pass way) {
+  return way != DATA && p->C <= 8 && p->out[2] >= 8;
+}
+
+/*
 ** Images in the lanes when there are enough of them, and too few channels for vectors along these: either so few of the
 ** target's that half of a vector stays empty, or so few of the source's that copying patches costs as much as the
 ** products. What meets padding is multiplied like everything else.
@@ -80,11 +91,16 @@ static bool is_direct_faster(const cvl_conv *p, pass way) {
 
 static algorithm choose(const cvl_conv *p, pass way) {
   algorithm wanted = forced_algorithm();
-  bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p);
+  bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p),
+       lines = way != DATA && cvl_lines_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
   if (wanted != ANY)
-    return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ? wanted : GEMM;
+    return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
+                   (wanted == LINES && lines)
+               ? wanted
+               : GEMM;
   if (winograd && is_less_with_winograd(p)) return WINOGRAD;
+  if (lines && is_faster_by_lines(p, way)) return LINES;
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 
@@ -98,6 +114,7 @@ static const struct {
                    cvl_depthwise_backward_filter},
     [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
+    [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter},
     [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter}, /* it can add: see below */
 };
 

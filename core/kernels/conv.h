@@ -21,7 +21,7 @@ typedef struct cvl_conv {
   bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
-/* Takes the algorithm named - direct, winograd or gemm - wherever it is possible, and gemm elsewhere: for tests and
+/* Takes the algorithm named - direct, lines, winograd or gemm - wherever it is possible, and gemm elsewhere: for tests and
 ** measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
 

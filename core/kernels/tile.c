@@ -94,8 +94,12 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       for (int s = 0; s < b->stretches; s++) at[s].a += mr * across[b->layout];
     }
   }
+  if (mode == CVL_TILE_PAST) cvl_past_end();
+}
+
+void cvl_past_end(void) {
 #if defined(__x86_64__)
-  if (mode == CVL_TILE_PAST) _mm_sfence(); /* before other threads read the rows */
+  _mm_sfence();
 #endif
 }
 

@@ -55,12 +55,22 @@ typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_til
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                              cvl_tile_mode mode, const float *first);
 
+/* The same of an A that lies as it is: a(i, k) = a[i * a_step + k], or a[k * a_step + i]. */
+typedef void cvl_lying_kernel(const cvl_stretch *s, int stretches, int64_t a_step, int64_t b_row,
+                              float *const *row, cvl_tile_mode mode, const float *first);
+
+/* By the number of rows made, 1 to mr of a tile. */
+typedef struct cvl_lying {
+  cvl_lying_kernel *by_rows[CVL_TILE_MAX_ROWS + 1], *by_columns[CVL_TILE_MAX_ROWS + 1];
+} cvl_lying;
+
 /* `kernel` makes mr rows, `low` makes CVL_TILE_LOW_ROWS of them, for what is left of a block; `thin` makes a single row of
 ** `width` columns, where B was not packed and A is stored by rows. */
 typedef struct cvl_tile {
   int mr, nr, width;
   int pack; /* operands in the room of a float: 1, or 2 of bfloat16 */
   cvl_tile_kernel *kernel[CVL_LAYOUTS], *low[CVL_LAYOUTS], *thin;
+  const cvl_lying *lying; /* of floats only */
 } cvl_tile;
 
 /* For each ISA a wide one, and a narrow one for matrices of few columns. */
@@ -106,6 +116,8 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
 /* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
 ** last one anyway, and so their lines need not be read before. */
 bool cvl_is_past(const float *y, int64_t floats, int64_t pitch);
+/* Before other threads read what kernels have written past the caches; cvl_block_run has done it. */
+void cvl_past_end(void);
 
 /* B {K, N} with any strides into panels [first, last): panel p, element (k, j) at out[p * K * nr + k * nr + j], zeros
 ** where p * nr + j >= N. */

@@ -104,7 +104,7 @@ static void pair_rows(const float *low, const float *high, int64_t n, float *y) 
 }
 
 const cvl_bf16 CVL_ISA_NAME(cvl_bf16) = {
-    TILES(2),
+    TILES(2, NULL, NULL),
     round_row,
     pair_rows,
 };

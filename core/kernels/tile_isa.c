@@ -13,4 +13,39 @@ typedef vec operand;
 #define RUN(call) call
 #include "kernels/tile_loops.h"
 
-const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = TILES(1);
+/* Of every height: what is left of few rows is much of them. */
+#define LYING(name, rows, vectors)                                                           \
+  static void name##_by_rows_##rows(const cvl_stretch *s, int stretches, int64_t a_step,     \
+                                    int64_t b_row, float *const *row, cvl_tile_mode mode,    \
+                                    const float *first) {                                    \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false);       \
+  }                                                                                          \
+  static void name##_by_columns_##rows(const cvl_stretch *s, int stretches, int64_t a_step,  \
+                                       int64_t b_row, float *const *row, cvl_tile_mode mode, \
+                                       const float *first) {                                 \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false);       \
+  }
+#define BY_ROWS(name, rows, vectors) [rows] = name##_by_rows_##rows,
+#define BY_COLUMNS(name, rows, vectors) [rows] = name##_by_columns_##rows,
+
+#define UP_TO_6(make, name, vectors)                                                          \
+  make(name, 1, vectors) make(name, 2, vectors) make(name, 3, vectors) make(name, 4, vectors) \
+      make(name, 5, vectors) make(name, 6, vectors)
+#define UP_TO_12(make, name, vectors)                                                          \
+  UP_TO_6(make, name, vectors)                                                                 \
+  make(name, 7, vectors) make(name, 8, vectors) make(name, 9, vectors) make(name, 10, vectors) \
+      make(name, 11, vectors) make(name, 12, vectors)
+#if CVL_LANES == 16
+#define UP_TO_WIDE UP_TO_12
+#else
+#define UP_TO_WIDE UP_TO_6
+#endif
+
+UP_TO_WIDE(LYING, wide_lying, 2)
+UP_TO_12(LYING, narrow_lying, 1)
+static const cvl_lying wide_lying = {{UP_TO_WIDE(BY_ROWS, wide_lying, 2)},
+                                     {UP_TO_WIDE(BY_COLUMNS, wide_lying, 2)}},
+                       narrow_lying = {{UP_TO_12(BY_ROWS, narrow_lying, 1)},
+                                       {UP_TO_12(BY_COLUMNS, narrow_lying, 1)}};
+
+const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = TILES(1, &wide_lying, &narrow_lying);

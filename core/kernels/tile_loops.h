@@ -86,10 +86,13 @@ KERNELS(narrow, NARROW_ROWS, 1)
 KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
 KERNEL(thin, 1, THIN_VECTORS, CVL_BLOCK_ROW, 1)
 
-/* The two entries of a table of tiles. */
-#define TILES(pack)                                                                           \
-  {                                                                                           \
-    {WIDE_ROWS, 2 * LANES, THIN_VECTORS * LANES, pack, NAMES(wide), NAMES(wide_low), thin}, { \
-      NARROW_ROWS, LANES, THIN_VECTORS *LANES, pack, NAMES(narrow), NAMES(narrow_low), thin   \
-    }                                                                                         \
+/* The two entries of a table of tiles; `wide_lying` and `narrow_lying` may be NULL. */
+#define TILES(pack, wide_lying, narrow_lying)                                                \
+  {                                                                                          \
+    {WIDE_ROWS, 2 * LANES, THIN_VECTORS * LANES, pack, NAMES(wide), NAMES(wide_low),         \
+     thin,      wide_lying},                                                                 \
+    {                                                                                        \
+      NARROW_ROWS, LANES, THIN_VECTORS *LANES, pack, NAMES(narrow), NAMES(narrow_low), thin, \
+          narrow_lying                                                                       \
+    }                                                                                        \
   }

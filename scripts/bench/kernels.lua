@@ -76,7 +76,7 @@ return function(bench)
       local size, c, k, filter, stride = table.unpack(s)
       local steps, products = passes_of(size, c, k, filter, stride)
       local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
-      for _, algorithm in ipairs { "", "direct", "winograd", "gemm" } do
+      for _, algorithm in ipairs { "", "direct", "lines", "winograd", "gemm" } do
         local text = {}
         machine.conv_algorithm(algorithm)
         for _, name in ipairs(passes) do

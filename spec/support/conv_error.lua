@@ -29,6 +29,11 @@ local cases = { -- N, sizes, C, filter, K, options
   -- few tiles for many filters, in several blocks and chunks of channels
   { 8, { 16, 16 }, 66, { 3, 3 }, 116, { padding = 1 } },
   { 14, { 15, 16 }, 66, { 3, 3 }, 116, { padding = "same", strides = 2 } },
+  -- filters that fill vectors, few channels
+  { 3, { 11, 9 }, 3, { 7, 7 }, 64, { padding = "same", strides = 2 } },
+  { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },
+  { 5, { 9, 13 }, 6, { 5, 5 }, 16, { dilations = { 2, 1 }, padding = { { 5, 0 }, { 1, 9 } } } },
+  { 1, { 70, 150 }, 4, { 3, 2 }, 48, { strides = { 1, 3 } } },
   -- a result that is written past the caches
   { 25, { 32, 32 }, 2, { 3, 3 }, 128, { padding = "same" } },
 }

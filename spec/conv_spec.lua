@@ -381,9 +381,27 @@ describe("nn.conv_norm", function()
     end
   end)
 
-  it("says what does not fit", function()
+  it("is what a Sequential does in inference, and who watches sees both layers", function()
+    local conv, norm = layers({ filter_shape = { 3, 3, 16, 40 }, padding = 1 }, "relu")
+    local x = convlua.randn { 2, 6, 7, 16 }
+    local model = nn.Sequential{ conv, { norm = norm }, nn.Flatten{} }
+    convlua.no_grad(function()
+      local joined, apart = flat(nn.conv_norm(conv, norm, x)), flat(norm(conv(x)))
+      assert.same(joined, flat(model(x)))
+      assert.not_same(joined, apart) -- rounded once less
+      local seen = {}
+      local y = nn.watch(function(part) seen[#seen + 1] = part end, model, x)
+      assert.same({ conv, norm, model[3] }, seen)
+      assert.same(apart, flat(y))
+    end)
+    assert.same(flat(norm(conv(x))), flat(model(x)))
+  end)
+
+  it("says what does not fit, and where", function()
     local conv, norm = layers({ filter_shape = { 3, 3, 3, 8 } }, "relu")
     local x = convlua.randn { 4, 6, 6, 3 }
+    local _, text = pcall(function() return (nn.conv_norm(conv, norm, 5)) end)
+    assert.matches("conv_spec.lua:%d+: bad argument #3", text)
     local function fails(message, ...)
       local ok, text = pcall(convlua.no_grad, nn.conv_norm, ...)
       assert.is_false(ok)

@@ -21,7 +21,7 @@ local nn = {
   Module = module.Module,
   options = options.read, required = options.required, optional = options.optional,
   choice = options.choice,
-  watch = trace.watch, conv_norm = trace.conv_norm,
+  watch = trace.watch, conv_norm = core.conv_norm,
   views = require "convlua.nn.views",
 }
 

@@ -1,5 +1,6 @@
 --- Modules made of modules: one after the other, around each other, from a function.
 
+local core = require "convlua.core"
 local options = require "convlua.nn.options"
 local Module = require "convlua.nn.module".Module
 
@@ -16,7 +17,8 @@ end
 --   nn.Sequential{ nn.Flatten{}, nn.Dense{...}, nn.relu }          parts "1", "2", ...
 --   nn.Sequential{ { conv = nn.Conv2D{...} }, { act = nn.relu } }  parts "conv", "act"
 -- A part is anything that can be called with a tensor; model[i] or model.conv is the part. Further
--- arguments of the call go to the first part.
+-- arguments of the call go to the first part. In inference, with no gradient recorded, a convolution
+-- and a BatchNorm behind it are computed in one pass, as by nn.conv_norm.
 local Sequential = Module("Sequential", function(self, parts)
   if type(parts) ~= "table" then
     error("Sequential: a table of layers expected, got " .. type(parts), 3)
@@ -45,11 +47,27 @@ local Sequential = Module("Sequential", function(self, parts)
   self._names = names
 end)
 
+local function is_layer(part) return type(part) == "userdata" end
+
+--- Whether the two go through core.conv_norm, which takes any layer before the normalization.
+local function are_conv_and_norm(part, after)
+  return is_layer(part) and is_layer(after) and after.type == "BatchNorm"
+    and part.type:find("Conv", 1, true) ~= nil
+end
+
 function Sequential:forward(x, ...)
-  local names = self._names
-  if not names[1] then return x end
-  x = self[names[1]](x, ...)
-  for i = 2, #names do x = self[names[i]](x) end
+  local names, inference = self._names, not core.autograd.enabled()
+  local extra, i = select("#", ...), 1
+  while names[i] do
+    local part, after = self[names[i]], inference and self[names[i + 1]]
+    if after and (i > 1 or extra == 0) and are_conv_and_norm(part, after) then
+      x = core.conv_norm(part, after, x)
+      i = i + 2
+    else
+      if i == 1 then x = part(x, ...) else x = part(x) end
+      i = i + 1
+    end
+  end
   return x
 end
 

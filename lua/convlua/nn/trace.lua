@@ -68,10 +68,4 @@ function trace.watch(tell, f, ...)
   return table.unpack(results, 2, results.n)
 end
 
---- norm(conv(x), residual) for two layers; whoever watches sees both.
-function trace.conv_norm(conv, norm, x, residual)
-  if note then return norm(conv(x), residual) end
-  return core.conv_norm(conv, norm, x, residual)
-end
-
 return trace

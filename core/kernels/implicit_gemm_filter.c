@@ -18,7 +18,7 @@ enum {
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
-  SUM = 128 /* positions at a time: a tile's part of them fits the first-level cache */
+  SUM = 256 /* positions at a time: the more, the less often is the result read and written */
 };
 
 /* The share of wasted products above which the taps of an axis are taken one by one. */
@@ -118,12 +118,17 @@ static void add_parts(void *context, int64_t first, int64_t last) {
 }
 
 /* How much of the filter a piece takes: as many taps as fit a block of A, whole rows of them first; one at a time where
-** they often miss x; or a share of the channels of one tap, a multiple of the tile's rows. */
-static void plan_pieces(job *j) {
-  int64_t room = CVL_BLOCK_M_COLUMNS / j->C;
+** they often miss x; or a share of the channels of one tap, a multiple of the tile's rows. A filter of one tap has two
+** shares at least where the sum, over `positions`, is too short to be cut. */
+static void plan_pieces(job *j, int64_t positions) {
+  const cvl_conv *p = j->p;
+  int64_t room = CVL_BLOCK_M_COLUMNS / j->C, mr = j->tile->mr;
+  int64_t shares = ceil_div(j->C, CVL_BLOCK_M_COLUMNS);
+  if (p->filter[0] * p->filter[1] * p->filter[2] == 1 && positions < 2 * LEAST_ROWS &&
+      j->C >= 8 * mr)
+    shares = max(shares, 2);
   j->channels = j->C;
-  if (j->C > CVL_BLOCK_M_COLUMNS) {
-    int64_t shares = ceil_div(j->C, CVL_BLOCK_M_COLUMNS), mr = j->tile->mr;
+  if (shares > 1) {
     j->channels = round_up(ceil_div(j->C, shares), mr);
     room = 1;
   }
@@ -150,7 +155,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   int rc = -1;
   if (size == 0) return 0;
   for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
-  plan_pieces(&j);
+  plan_pieces(&j, rows);
   tasks = p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3];
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));

@@ -14,9 +14,9 @@
 enum {
   CVL_BLOCK_K =
       256, /* sums at a time: a panel of B of this length stays in the first-level cache */
-  CVL_BLOCK_ROW = 272,       /* floats */
+  CVL_BLOCK_ROW = 280,       /* floats */
   CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
-  CVL_BLOCK_M_COLUMNS = 252, /* and by columns; multiples of every `mr` */
+  CVL_BLOCK_M_COLUMNS = 264, /* and by columns; multiples of every `mr` */
   CVL_CHUNK = 64,            /* columns of a block stored in chunks */
   CVL_TILE_MAX_ROWS = 12,
   CVL_TILE_LOW_ROWS = 4,

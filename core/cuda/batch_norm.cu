@@ -125,6 +125,29 @@ __global__ void __launch_bounds__(THREADS)
   }
 }
 
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    fold_channels(int64_t K, double epsilon, const T *__restrict__ scale,
+                  const T *__restrict__ offset, const T *__restrict__ mean,
+                  const T *__restrict__ var, const T *__restrict__ bias, T *factor, T *shift) {
+  int64_t k = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+  if (k >= K) return;
+  double f = (double)scale[k] / sqrt((double)var[k] + epsilon);
+  double before = bias != nullptr ? (double)bias[k] : 0;
+  factor[k] = (T)f;
+  shift[k] = (T)((double)offset[k] + (before - (double)mean[k]) * f);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    scale_columns(int64_t rows, int64_t K, const T *__restrict__ filter,
+                  const T *__restrict__ factor, T *w) {
+  FOR_CHANNELS(k, K) {
+    const T f = factor[k];
+    FOR_ROWS(r, rows) w[r * K + k] = f * filter[r * K + k];
+  }
+}
+
 /* sums {chunks, 2, C}: of g and of g (x - mean), g = gy where y > 0. */
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
@@ -250,6 +273,21 @@ cudaError_t cvl_cuda_norm_apply(cvl_dtype type, int64_t rows, int64_t C, bool re
   FOR_FLOATING(type, (apply<T><<<cut.grid, cut.block, 0, stream>>>(
                          rows, C, relu, (const T *)x, (const T *)mean, (const T *)rstd,
                          (const T *)scale, (const T *)offset, (const T *)residual, (T *)y)));
+  return cudaGetLastError();
+}
+
+cudaError_t cvl_cuda_norm_fold(cvl_dtype type, int64_t count, int64_t K, const cvl_cuda_norm *norm,
+                               const void *filter, const void *bias, void *factor, void *shift,
+                               void *w, cudaStream_t stream) {
+  int64_t rows = K > 0 ? count / K : 0;
+  launch::rows cut = rows_of(rows, K);
+  if (count == 0) return cudaSuccess;
+  FOR_FLOATING(type, (fold_channels<T><<<launch::blocks(K, THREADS), THREADS, 0, stream>>>(
+                         K, norm->epsilon, (const T *)norm->scale, (const T *)norm->offset,
+                         (const T *)norm->mean, (const T *)norm->var, (const T *)bias, (T *)factor,
+                         (T *)shift)));
+  FOR_FLOATING(type, (scale_columns<T><<<cut.grid, cut.block, 0, stream>>>(
+                         rows, K, (const T *)filter, (const T *)factor, (T *)w)));
   return cudaGetLastError();
 }
 

@@ -33,6 +33,16 @@ cudaError_t cvl_cuda_norm_apply(cvl_dtype type, int64_t rows, int64_t C, bool re
                                 const void *offset, const void *residual, void *y,
                                 cudaStream_t stream);
 
+/* Norms with given statistics as part of a convolution: factor {K} = scale / sqrt(var + epsilon), w = factor filter, of
+** `count` elements, and shift {K} = offset + (bias - mean) factor. bias may be NULL. */
+typedef struct cvl_cuda_norm {
+  const void *scale, *offset, *mean, *var;
+  double epsilon;
+} cvl_cuda_norm;
+cudaError_t cvl_cuda_norm_fold(cvl_dtype type, int64_t count, int64_t K, const cvl_cuda_norm *norm,
+                               const void *filter, const void *bias, void *factor, void *shift,
+                               void *w, cudaStream_t stream);
+
 /* The backward pass, as ops/batch_norm.c has it: sums; what they give; gx. Any result may be NULL. */
 typedef struct cvl_cuda_norm_backward {
   int64_t rows, C;

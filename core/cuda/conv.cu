@@ -141,14 +141,11 @@ template <typename T> struct turned_filter {
   __device__ T at(int64_t channel, int64_t tap_and_k) const { return w[tap_and_k + channel]; }
 };
 
-/* result {M, all} at the group's first column; `bias` of that column on, or NULL */
+/* result {M, all} at the group's first column */
 template <typename T> struct result {
   T *to;
   int64_t all;
-  const T *bias;
-  __device__ void operator()(int row, int column, T sum) const {
-    to[row * all + column] = bias != nullptr ? sum + bias[column] : sum;
-  }
+  __device__ void operator()(int row, int column, T sum) const { to[row * all + column] = sum; }
 };
 
 /* blockIdx: x the tile, the columns' ones first; y the group; z the split */
@@ -164,12 +161,12 @@ struct position {
 
 template <typename T>
 __global__ void __launch_bounds__(gemm::THREADS)
-    conv_forward(const __grid_constant__ sizes z, const T *x, const T *w, const T *bias, T *y) {
+    conv_forward(const __grid_constant__ sizes z, const T *x, const T *w, T *y) {
   __shared__ gemm::shared_tiles<T> s;
   position p(z.Kg);
   windows<T> a = {z, x, p.group};
   matrix<T> b = {w + p.group * z.Kg, z.K};
-  result<T> c = {y + p.group * z.Kg, z.K, bias != nullptr ? bias + p.group * z.Kg : nullptr};
+  result<T> c = {y + p.group * z.Kg, z.K};
   gemm::tile(s, a, b, c, z.N * z.outs, z.Kg, p.row, p.column, 0, z.taps * z.Cg);
 }
 
@@ -180,7 +177,7 @@ __global__ void __launch_bounds__(gemm::THREADS)
   position p(z.Cg);
   outputs<T> a = {z, gy, p.group};
   turned_filter<T> b = {z, w + p.group * z.Kg};
-  result<T> c = {gx + p.group * z.Cg, z.C, nullptr};
+  result<T> c = {gx + p.group * z.Cg, z.C};
   gemm::tile(s, a, b, c, z.N * z.ins, z.Cg, p.row, p.column, 0, z.taps * z.Kg);
 }
 
@@ -193,7 +190,7 @@ __global__ void __launch_bounds__(gemm::THREADS)
   int from = (int)blockIdx.z * split, end = z.N * z.outs, left = end - from;
   taps_of_filter<T> a = {z, x, p.group};
   matrix<T> b = {gy + p.group * z.Kg, z.K};
-  result<T> c = {gw + (int64_t)blockIdx.z * z.taps * z.Cg * z.K + p.group * z.Kg, z.K, nullptr};
+  result<T> c = {gw + (int64_t)blockIdx.z * z.taps * z.Cg * z.K + p.group * z.Kg, z.K};
   gemm::tile(s, a, b, c, z.taps * z.Cg, z.Kg, p.row, p.column, from,
              from + (split < left ? split : left));
 }
@@ -256,12 +253,12 @@ bool cvl_cuda_conv_fits(const cvl_conv *c) {
 }
 
 cudaError_t cvl_cuda_conv_forward(cvl_dtype type, const cvl_conv *c, const void *x, const void *w,
-                                  const void *bias, void *y, cudaStream_t stream) {
+                                  void *y, cudaStream_t stream) {
   sizes z = sizes_of(c);
   dim3 grid = tiles((int64_t)z.N * z.outs, z.Kg, c->groups, 1);
   if (z.N == 0 || z.outs == 0 || z.K == 0) return cudaSuccess;
-  FOR_FLOATING(type, (conv_forward<T><<<grid, gemm::THREADS, 0, stream>>>(
-                         z, (const T *)x, (const T *)w, (const T *)bias, (T *)y)));
+  FOR_FLOATING(type, (conv_forward<T>
+                      <<<grid, gemm::THREADS, 0, stream>>>(z, (const T *)x, (const T *)w, (T *)y)));
   return cudaGetLastError();
 }
 

@@ -22,7 +22,7 @@ bool cvl_cuda_conv_fits(const cvl_conv *c);
 /* The three maps as of kernels/conv.h, as implicit matrix products. backward_filter wants `partial` for
 ** cvl_cuda_conv_splits(c) * taps * C/groups * K elements, unless there is one split. */
 cudaError_t cvl_cuda_conv_forward(cvl_dtype type, const cvl_conv *c, const void *x, const void *w,
-                                  const void *bias, void *y, cudaStream_t stream);
+                                  void *y, cudaStream_t stream);
 cudaError_t cvl_cuda_conv_backward_data(cvl_dtype type, const cvl_conv *c, const void *gy,
                                         const void *w, void *gx, cudaStream_t stream);
 int64_t cvl_cuda_conv_splits(const cvl_conv *c);
@@ -44,9 +44,9 @@ cudaError_t cvl_cuda_pad(cvl_dtype type, const cvl_cuda_box *b, const void *inne
 cudaError_t cvl_cuda_crop(cvl_dtype type, const cvl_cuda_box *b, const void *outer, void *inner,
                           cudaStream_t stream);
 
-/* y {rows, K} += bias {K} */
-cudaError_t cvl_cuda_add_bias(cvl_dtype type, int64_t rows, int64_t K, const void *bias, void *y,
-                              cudaStream_t stream);
+/* y {rows, K} = act(y + residual {rows, K} + shift {K}); residual and shift may be NULL, act is the identity or ReLU. */
+cudaError_t cvl_cuda_finish(cvl_dtype type, int64_t rows, int64_t K, const void *residual,
+                            const void *shift, bool relu, void *y, cudaStream_t stream);
 /* gb {K} = the sums of gy {rows, K} over its rows: parts of them, then the parts, each in its order, in double.
 ** `sums` has room for cvl_cuda_column_parts(rows) * K doubles. */
 int64_t cvl_cuda_column_parts(int64_t rows);

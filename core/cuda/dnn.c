@@ -128,52 +128,63 @@ static int align(cvl_cuda *d, void **p, int64_t bytes, scratch *s, cvl_err *e) {
   return 0;
 }
 
+enum {
+  TURNED,
+  PADDED,
+  WORKSPACE,
+  ALIGNED_X,
+  ALIGNED_Y,
+  ALIGNED_RESIDUAL,
+  ALIGNED_SHIFT,
+  SCRATCHES
+};
+
 static int run(cvl_cuda *d, cvl_cuda_dnn *n, const cvl_dnn_problem *p, const cvl_dnn_plan *plan,
-               cvl_dtype type, const cvl_conv *c, void *x, void *w, void *y, cvl_err *e) {
+               cvl_dtype type, const cvl_conv *c, const cvl_cuda_conv *m, cvl_err *e) {
   const int64_t size = (int64_t)cvl_dtype_size(type);
   const int64_t row = product(c->filter, 3) * (c->C / c->groups); /* of the filter */
+  const int64_t inputs = c->N * product(c->in, 3) * c->C,
+                outputs = c->N * product(c->out, 3) * c->K;
   const cvl_dnn_pass pass = p->conv.pass;
   const cvl_cuda_box box = box_of(c, p);
-  scratch turned = {0}, padded = {0}, workspace = {0}, aligned_x = {0}, aligned_y = {0};
-  void *image = x;
+  scratch own[SCRATCHES] = {{0}};
+  cvl_dnn_memory at = {m->x, NULL, m->y, m->residual, m->shift, NULL};
   int rc = -1;
-  if (take(&turned, d, row * c->K * size, e) != 0) goto done;
-  if (take(&workspace, d, plan->workspace, e) != 0) goto done;
+  if (take(&own[TURNED], d, row * c->K * size, e) != 0) goto done;
+  at.w = own[TURNED].memory;
+  if (take(&own[WORKSPACE], d, plan->workspace, e) != 0) goto done;
+  at.workspace = own[WORKSPACE].memory;
   if (pass != CVL_DNN_FILTER &&
-      CVL_CUDA(e, cvl_cuda_transpose(type, w, row, c->K, turned.memory, d->stream)) != 0)
+      CVL_CUDA(e, cvl_cuda_transpose(type, m->w, row, c->K, at.w, d->stream)) != 0)
     goto done;
-  if (pass != CVL_DNN_FORWARD &&
-      align(d, &y, c->N * product(c->out, 3) * c->K * size, &aligned_y, e) != 0)
+  if (pass != CVL_DNN_FORWARD && align(d, &at.y, outputs * size, &own[ALIGNED_Y], e) != 0)
+    goto done;
+  if (align(d, &at.residual, outputs * size, &own[ALIGNED_RESIDUAL], e) != 0 ||
+      align(d, &at.shift, c->K * size, &own[ALIGNED_SHIFT], e) != 0)
     goto done;
   if (p->padded) {
-    if (take(&padded, d, c->N * product(box.outer_size, 3) * c->C * size, e) != 0) goto done;
-    image = padded.memory;
-    if (pass != CVL_DNN_DATA && CVL_CUDA(e, cvl_cuda_pad(type, &box, x, image, d->stream)) != 0)
+    if (take(&own[PADDED], d, c->N * product(box.outer_size, 3) * c->C * size, e) != 0) goto done;
+    at.x = own[PADDED].memory;
+    if (pass != CVL_DNN_DATA && CVL_CUDA(e, cvl_cuda_pad(type, &box, m->x, at.x, d->stream)) != 0)
       goto done;
-  } else if (pass != CVL_DNN_DATA &&
-             align(d, &image, c->N * product(c->in, 3) * c->C * size, &aligned_x, e) != 0) {
+  } else if (pass != CVL_DNN_DATA && align(d, &at.x, inputs * size, &own[ALIGNED_X], e) != 0) {
     goto done;
   }
-  if (cvl_dnn_execute(n->api, n->handle, plan, image, turned.memory, y, workspace.memory, e) != 0)
-    goto done;
+  if (cvl_dnn_execute(n->api, n->handle, plan, &at, e) != 0) goto done;
   if (pass == CVL_DNN_FILTER &&
-      CVL_CUDA(e, cvl_cuda_transpose(type, turned.memory, c->K, row, w, d->stream)) != 0)
+      CVL_CUDA(e, cvl_cuda_transpose(type, at.w, c->K, row, m->w, d->stream)) != 0)
     goto done;
   if (pass == CVL_DNN_DATA && p->padded &&
-      CVL_CUDA(e, cvl_cuda_crop(type, &box, image, x, d->stream)) != 0)
+      CVL_CUDA(e, cvl_cuda_crop(type, &box, at.x, m->x, d->stream)) != 0)
     goto done;
   rc = cvl_cuda_launched(d, e);
 done:
-  give(&aligned_x);
-  give(&aligned_y);
-  give(&workspace);
-  give(&padded);
-  give(&turned);
+  for (int i = 0; i < SCRATCHES; i++) give(&own[i]);
   return rc;
 }
 
-int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c, void *x,
-                      void *w, void *y, cvl_err *e) {
+int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c,
+                      const cvl_cuda_conv *m, cvl_err *e) {
   static const cudnnDataType_t types[CVL_DTYPE_COUNT] = {[CVL_F32] = CUDNN_DATA_FLOAT,
                                                          [CVL_F64] = CUDNN_DATA_DOUBLE,
                                                          [CVL_BF16] = CUDNN_DATA_BFLOAT16,
@@ -183,8 +194,11 @@ int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl
   cvl_dnn_problem p;
   if (n == NULL || n->api == NULL || c->N == 0) return 1;
   cvl_dnn_problem_of(&p, (cvl_dnn_pass)pass, types[type], c);
+  if (m->residual != NULL) p.conv.then |= CVL_DNN_RESIDUAL;
+  if (m->shift != NULL) p.conv.then |= CVL_DNN_SHIFT;
+  if (m->relu) p.conv.then |= CVL_DNN_RELU;
   if ((plan = plan_of(d, n, &p.conv)) == NULL) return 1;
-  return run(d, n, &p, plan, type, c, x, w, y, e);
+  return run(d, n, &p, plan, type, c, m, e);
 }
 
 int cvl_cuda_dnn_version(cvl_cuda *d, cvl_err *e) {
@@ -195,9 +209,9 @@ int cvl_cuda_dnn_version(cvl_cuda *d, cvl_err *e) {
 
 #else /* built without cuDNN's headers */
 
-int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c, void *x,
-                      void *w, void *y, cvl_err *e) {
-  (void)d, (void)pass, (void)type, (void)c, (void)x, (void)w, (void)y, (void)e;
+int cvl_cuda_dnn_conv(cvl_cuda *d, cvl_cuda_pass pass, cvl_dtype type, const cvl_conv *c,
+                      const cvl_cuda_conv *m, cvl_err *e) {
+  (void)d, (void)pass, (void)type, (void)c, (void)m, (void)e;
   return 1;
 }
 

@@ -2,8 +2,14 @@
 
 #include <string.h>
 
-enum { X_ID = 1, W_ID, Y_ID };
-enum { MOST_OWNED = 16, MOST_CANDIDATES = 64, MOST_DIMS = CVL_DNN_MOST_AXES + 2, ALIGNMENT = 16 };
+enum { X_ID = 1, W_ID, Y_ID, RESIDUAL_ID, SHIFT_ID, BETWEEN_ID };
+enum {
+  MOST_STEPS = 3,
+  MOST_OWNED = 32,
+  MOST_CANDIDATES = 64,
+  MOST_DIMS = CVL_DNN_MOST_AXES + 2,
+  ALIGNMENT = 16
+};
 
 /* What is made on the way to a plan; once a call fails the rest does nothing. */
 typedef struct {
@@ -54,10 +60,18 @@ static void end(graph *g) {
   while (g->n > 0) g->dnn->BackendDestroyDescriptor(g->owned[--g->n]);
 }
 
-/* Dimensions as cuDNN counts them, {outer, inner, size...}, of memory in which `inner` runs fastest. */
+/* In what sums are made, and what stays on the chip between operations. */
+static cudnnDataType_t wide(const cvl_dnn_conv *c) {
+  return c->type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+}
+
+/* Dimensions as cuDNN counts them, {outer, inner, size...}, of memory in which `inner` runs fastest. From BETWEEN_ID on
+** it has no memory. */
 static cudnnBackendDescriptor_t tensor(graph *g, const cvl_dnn_conv *c, int64_t id, int64_t outer,
                                        int64_t inner, const int64_t *size) {
   cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "tensor");
+  cudnnDataType_t type = id < BETWEEN_ID ? c->type : wide(c);
+  bool is_virtual = id >= BETWEEN_ID;
   int64_t dim[MOST_DIMS] = {outer, inner}, stride[MOST_DIMS], step = inner, align = ALIGNMENT;
   stride[1] = 1;
   for (int i = c->axes - 1; i >= 0; i--) {
@@ -66,11 +80,12 @@ static cudnnBackendDescriptor_t tensor(graph *g, const cvl_dnn_conv *c, int64_t 
     step *= size[i];
   }
   stride[0] = step;
-  set(g, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &c->type);
+  set(g, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
   set(g, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, c->axes + 2, dim);
   set(g, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, c->axes + 2, stride);
   set(g, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id);
   set(g, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &align);
+  set(g, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
   finalize(g, d, "tensor");
   return d;
 }
@@ -78,7 +93,7 @@ static cudnnBackendDescriptor_t tensor(graph *g, const cvl_dnn_conv *c, int64_t 
 static cudnnBackendDescriptor_t geometry(graph *g, const cvl_dnn_conv *c) {
   cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, "convolution");
   cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-  cudnnDataType_t sums = c->type == CUDNN_DATA_DOUBLE ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
+  cudnnDataType_t sums = wide(c);
   int64_t axes = c->axes;
   set(g, d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &sums);
   set(g, d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
@@ -91,7 +106,8 @@ static cudnnBackendDescriptor_t geometry(graph *g, const cvl_dnn_conv *c) {
   return d;
 }
 
-static cudnnBackendDescriptor_t operation(graph *g, const cvl_dnn_conv *c) {
+static cudnnBackendDescriptor_t convolution(graph *g, const cvl_dnn_conv *c,
+                                            cudnnBackendDescriptor_t y) {
   static const struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t geometry, x, w, y, alpha, beta;
@@ -121,18 +137,52 @@ static cudnnBackendDescriptor_t operation(graph *g, const cvl_dnn_conv *c) {
   set_descriptor(g, d, passes[c->pass].geometry, geometry(g, c));
   set_descriptor(g, d, passes[c->pass].x, tensor(g, c, X_ID, c->N, c->C, c->in));
   set_descriptor(g, d, passes[c->pass].w, tensor(g, c, W_ID, c->K, c->C / c->groups, c->filter));
-  set_descriptor(g, d, passes[c->pass].y, tensor(g, c, Y_ID, c->N, c->K, c->out));
+  set_descriptor(g, d, passes[c->pass].y, y);
   set(g, d, passes[c->pass].alpha, CUDNN_TYPE_DOUBLE, 1, &one);
   set(g, d, passes[c->pass].beta, CUDNN_TYPE_DOUBLE, 1, &zero);
   finalize(g, d, "operation");
   return d;
 }
 
+/* y = mode(x, b); b is NULL where the mode takes one. */
+static cudnnBackendDescriptor_t pointwise(graph *g, const cvl_dnn_conv *c,
+                                          cudnnPointwiseMode_t mode, cudnnBackendDescriptor_t x,
+                                          cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y) {
+  cudnnBackendDescriptor_t how = make(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "pointwise"), d;
+  cudnnDataType_t precision = wide(c);
+  set(g, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
+  set(g, how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &precision);
+  finalize(g, how, "pointwise");
+  d = make(g, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "pointwise operation");
+  set_descriptor(g, d, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
+  set_descriptor(g, d, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
+  if (b != NULL) set_descriptor(g, d, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b);
+  set_descriptor(g, d, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+  finalize(g, d, "pointwise operation");
+  return d;
+}
+
+/* The convolution, then its steps: the last of them makes y, each before it what the next takes. */
 static cudnnBackendDescriptor_t operation_graph(graph *g, const cvl_dnn_target *target,
                                                 const cvl_dnn_conv *c) {
-  cudnnBackendDescriptor_t op = operation(g, c);
-  cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "graph");
-  set_descriptor(g, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, op);
+  static const cvl_dnn_step steps[MOST_STEPS] = {CVL_DNN_RESIDUAL, CVL_DNN_SHIFT, CVL_DNN_RELU};
+  const int64_t one[CVL_DNN_MOST_AXES] = {1, 1, 1};
+  cudnnBackendDescriptor_t op[1 + MOST_STEPS], d, x;
+  int n = 0, left = c->then;
+  x = tensor(g, c, left != 0 ? BETWEEN_ID : Y_ID, c->N, c->K, c->out);
+  op[n++] = convolution(g, c, x);
+  for (int i = 0; i < MOST_STEPS; i++) {
+    cudnnBackendDescriptor_t b = NULL, y;
+    if ((left & steps[i]) == 0) continue;
+    left &= ~(int)steps[i];
+    if (steps[i] == CVL_DNN_RESIDUAL) b = tensor(g, c, RESIDUAL_ID, c->N, c->K, c->out);
+    if (steps[i] == CVL_DNN_SHIFT) b = tensor(g, c, SHIFT_ID, 1, c->K, one);
+    y = tensor(g, c, left != 0 ? BETWEEN_ID + n : Y_ID, c->N, c->K, c->out);
+    op[n++] = pointwise(g, c, b != NULL ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD, x, b, y);
+    x = y;
+  }
+  d = make(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "graph");
+  set(g, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, op);
   if (target->handle != NULL)
     set(g, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
   finalize(g, d, "graph");
@@ -271,14 +321,24 @@ void cvl_dnn_plan_free(const cvl_cudnn *dnn, cvl_dnn_plan *plan) {
   *plan = (cvl_dnn_plan){0};
 }
 
-int cvl_dnn_execute(const cvl_cudnn *dnn, cudnnHandle_t handle, const cvl_dnn_plan *plan, void *x,
-                    void *w, void *y, void *workspace, cvl_err *e) {
-  const int64_t id[] = {X_ID, W_ID, Y_ID};
-  void *const data[] = {x, w, y};
+int cvl_dnn_execute(const cvl_cudnn *dnn, cudnnHandle_t handle, const cvl_dnn_plan *plan,
+                    const cvl_dnn_memory *m, cvl_err *e) {
+  void *const by_id[] = {[X_ID] = m->x,
+                         [W_ID] = m->w,
+                         [Y_ID] = m->y,
+                         [RESIDUAL_ID] = m->residual,
+                         [SHIFT_ID] = m->shift};
+  int64_t id[BETWEEN_ID], n = 0;
+  void *data[BETWEEN_ID], *workspace = m->workspace;
   graph g = {.dnn = dnn, .e = e};
   cudnnBackendDescriptor_t d = make(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "arguments");
-  set(&g, d, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id);
-  set(&g, d, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, data);
+  for (int i = X_ID; i < BETWEEN_ID; i++)
+    if (by_id[i] != NULL) {
+      id[n] = i;
+      data[n++] = by_id[i];
+    }
+  set(&g, d, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, id);
+  set(&g, d, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, data);
   set(&g, d, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   finalize(&g, d, "arguments");
   if (!g.failed) check(&g, dnn->BackendExecute(handle, plan->plan, d), "a convolution failed");

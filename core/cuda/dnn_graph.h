@@ -1,5 +1,5 @@
 /*
-** One convolution, or one of its two gradients, as a plan of cuDNN 9's graph (backend) API. Plain C over
+** One convolution with what follows it, or one of its two gradients, as a plan of cuDNN 9's graph (backend) API. Plain C over
 ** cudnnBackend*: describe the tensors and the operation, ask the heuristics for engines, take the first that keeps
 ** the rules. NVIDIA, "cuDNN Backend API", and cudnn_graph.h.
 */
@@ -18,6 +18,13 @@ typedef enum cvl_dnn_pass {
   CVL_DNN_FILTER   /* x, y -> w */
 } cvl_dnn_pass;
 
+/* What a forward pass does to its sums before it writes them, in this order; a set of these. */
+typedef enum cvl_dnn_step {
+  CVL_DNN_RESIDUAL = 1, /* + residual, as y is */
+  CVL_DNN_SHIFT = 2,    /* + shift {K}, of the type of y: of another one there are few engines */
+  CVL_DNN_RELU = 4
+} cvl_dnn_step;
+
 enum { CVL_DNN_MOST_AXES = 3 };
 
 /*
@@ -27,6 +34,7 @@ enum { CVL_DNN_MOST_AXES = 3 };
 */
 typedef struct cvl_dnn_conv {
   cvl_dnn_pass pass;
+  int then; /* of cvl_dnn_step */
   cudnnDataType_t type;
   int axes;
   int64_t N, C, K, groups;
@@ -57,9 +65,14 @@ int cvl_dnn_plan_conv(const cvl_cudnn *dnn, const cvl_dnn_target *target, const 
                       const cvl_dnn_rules *rules, cvl_dnn_plan *plan, cvl_err *e);
 void cvl_dnn_plan_free(const cvl_cudnn *dnn, cvl_dnn_plan *plan);
 
-/* Runs it on the handle's stream: device addresses of x, w and y, and of plan->workspace bytes at 256. */
-int cvl_dnn_execute(const cvl_cudnn *dnn, cudnnHandle_t handle, const cvl_dnn_plan *plan, void *x,
-                    void *w, void *y, void *workspace, cvl_err *e);
+/* Device addresses: of what the problem has, at 16 bytes, and of plan->workspace bytes at 256; others are NULL. */
+typedef struct cvl_dnn_memory {
+  void *x, *w, *y, *residual, *shift, *workspace;
+} cvl_dnn_memory;
+
+/* Runs it on the handle's stream. */
+int cvl_dnn_execute(const cvl_cudnn *dnn, cudnnHandle_t handle, const cvl_dnn_plan *plan,
+                    const cvl_dnn_memory *m, cvl_err *e);
 
 /* A device by its properties, as JSON (keys as cuDNN names them), to plan without having one. Free with
 ** cvl_dnn_forget. */

@@ -34,7 +34,18 @@ static const struct {
              {"float16", CUDNN_DATA_HALF, 0},
              {"bfloat16", CUDNN_DATA_BFLOAT16, 800}};
 
-static const char *const passes[] = {"forward", "data", "filter"};
+/* What is planned of each problem: the passes of training, and inference with what follows a convolution there. */
+static const struct {
+  const char *name;
+  cvl_dnn_pass pass;
+  int then;
+} maps[] = {{"forward", CVL_DNN_FORWARD, 0},
+            {"data", CVL_DNN_DATA, 0},
+            {"filter", CVL_DNN_FILTER, 0},
+            {"forward, shift", CVL_DNN_FORWARD, CVL_DNN_SHIFT},
+            {"forward, shift, ReLU", CVL_DNN_FORWARD, CVL_DNN_SHIFT | CVL_DNN_RELU},
+            {"forward, residual, shift, ReLU", CVL_DNN_FORWARD,
+             CVL_DNN_RESIDUAL | CVL_DNN_SHIFT | CVL_DNN_RELU}};
 
 enum { MOST_PROBLEMS = 4096, JSON_BYTES = 2048, LENGTH = 512 };
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
@@ -112,16 +123,17 @@ int main(int argc, char **argv) {
       int64_t workspace = 0;
       if (gpus[d].capability < types[t].least) continue;
       for (int i = 0; i < n; i++)
-        for (int pass = CVL_DNN_FORWARD; pass <= CVL_DNN_FILTER; pass++, asked++) {
+        for (size_t m = 0; m < COUNT(maps); m++, asked++) {
           cvl_dnn_problem p;
           cvl_dnn_plan plan;
           cvl_err why = {0};
-          cvl_dnn_problem_of(&p, (cvl_dnn_pass)pass, types[t].type, &problems[i]);
+          cvl_dnn_problem_of(&p, maps[m].pass, types[t].type, &problems[i]);
+          p.conv.then = maps[m].then;
           if (cvl_dnn_plan_conv(dnn, &target, &p.conv, &rules, &plan, &why) == 0) {
             planned++;
             if (plan.workspace > workspace) workspace = plan.workspace;
           } else if (explain) {
-            print_problem(gpus[d].name, types[t].name, passes[pass], &p.conv, why.msg);
+            print_problem(gpus[d].name, types[t].name, maps[m].name, &p.conv, why.msg);
           }
           cvl_dnn_plan_free(dnn, &plan);
         }

@@ -17,11 +17,12 @@ local convlua = require "convlua"
 local nn, optim = convlua.nn, convlua.optim
 
 --- A step from the same weights, images and random numbers each time. Returns its loss and a sum over
---- the new weights.
+--- the new weights and what the first layers then give in inference.
 local function step()
   convlua.manual_seed(5)
+  local conv, norm = nn.Conv2D { filter_shape = { 3, 3, 2, 4 }, padding = "same" }, nn.BatchNorm { feature_count = 4 }
   local net = nn.Sequential {
-    nn.Conv2D { filter_shape = { 3, 3, 2, 4 }, padding = "same" }, nn.BatchNorm { feature_count = 4 },
+    conv, norm,
     nn.Function(nn.relu), nn.MaxPool2D { pool_size = 2, strides = 2 }, nn.Flatten {}, nn.Dropout { rate = 0.5 },
     nn.Dense { input_size = 64, output_size = 3 } }
   net:to "cuda"
@@ -32,7 +33,9 @@ local function step()
   adam:step()
   local sum = 0
   for _, w in net:named_parameters() do sum = sum + w:detach():sum():item() end
-  return loss:item(), sum
+  net:eval()
+  local y = convlua.no_grad(nn.conv_norm, conv, norm, x, convlua.zeros { 2, 8, 8, 4 }:to "cuda")
+  return loss:item(), sum + y:sum():item()
 end
 
 --- Whether a step goes well, and what it gives; all that it made is gone afterwards.

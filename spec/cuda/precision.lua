@@ -90,6 +90,29 @@ for _, precision in ipairs { "float32", "bf16", "bf16-full", "f16" } do
     try(precision, case, function(shape) return convlua.randint(-1, 1, shape):cast "float32" end)
   end
 end
+
+--- Inference in one pass, where the filter times the norm's factor, the residual and the shift are rounded.
+local function infer(precision)
+  local nn = convlua.nn
+  convlua.manual_seed(4)
+  local conv, norm = nn.Conv2D { filter_shape = { 3, 3, 4, 8 }, padding = "same" },
+    nn.BatchNorm { feature_count = 8, activation = "relu" }
+  local x, residual = convlua.randn { 2, 5, 5, 4 }, convlua.randn { 2, 5, 5, 8 }
+  local model = nn.Sequential { conv, norm }
+  model:eval()
+  convlua.no_grad(function() norm.offset:copy_(convlua.randn { 8 }) end)
+  model:to "float64"
+  local exact = convlua.no_grad(nn.conv_norm, conv, norm, x:cast "float64", residual:cast "float64")
+  model:to "float32":to "cuda"
+  local found = autograd.precision(precision, convlua.no_grad, nn.conv_norm, conv, norm, x:to "cuda", residual:to "cuda")
+  local gap = (found:to "cpu":cast "float64" - exact):abs():max():item()
+  check(("inference in %s"):format(precision), found, exact, 4 * unit[stored[precision]])
+  compared = compared + 1
+  if gap > 1e-5 then agreed = agreed + 1 else print(("FAIL inference in %s: not rounded"):format(precision)) end
+end
+infer "bf16-full"
+infer "f16"
+
 --- Trains in float16; -> the loss scale at the end, updates made, bytes of the weights.
 local function fit(capture)
   local nn = convlua.nn

@@ -168,6 +168,46 @@ check("gradients of a convolution of a large map", function(device)
   return convlua.concat({ g[1]:reshape(-1), g[2]:reshape(-1) }, 1)
 end)
 
+-- Inference: normalization, residual and ReLU with the convolution before them. A residual that begins anywhere.
+local fused = {
+  { { filter_shape = { 3, 3, 3, 8 }, padding = "same" }, { 4, 7, 6, 3 } },
+  { { filter_shape = { 3, 3, 8, 20 }, strides = 2, padding = "same", use_bias = false }, { 2, 8, 8, 8 } },
+  { { filter_shape = { 1, 1, 33, 40 }, strides = 2 }, { 1, 5, 5, 33 } },
+  { { filter_shape = { 2, 2, 3, 10 }, groups = 2, padding = 1 }, { 2, 6, 6, 6 } },
+}
+local function shifted(shape)
+  local n = 1
+  for _, size in ipairs(shape) do n = n * size end
+  return function(device) return convlua.randn { n + 1 }:to(device):slice(1, 2, n + 1):reshape(shape) end
+end
+for i, case in ipairs(fused) do
+  for _, activation in ipairs { "identity", "relu" } do
+    for _, with in ipairs { "nothing", "a residual", "ReLU alone" } do
+      for _, precision in ipairs { "float32", "float64" } do
+        check(("%s, convolution %d, %s, with %s"):format(precision, i, activation, with), function(device)
+          local options = { activation = with == "ReLU alone" and activation or nil }
+          for key, value in pairs(case[1]) do options[key] = value end
+          local conv = nn.Conv2D(options)
+          local norm = nn.BatchNorm { feature_count = options.filter_shape[4], activation = activation }
+          for _, p in ipairs { norm.scale, norm.offset, norm.running_mean } do
+            convlua.no_grad(function() p:copy_(convlua.randn(p.shape)) end)
+          end
+          local model = nn.Sequential { conv, norm }
+          model:eval()
+          model:to(precision):to(device)
+          local x = convlua.randn(case[2]):to(precision):to(device)
+          return convlua.no_grad(function()
+            local between = conv(x)
+            if with == "ReLU alone" then return between end
+            local residual = with == "a residual" and shifted(between.shape)(device):to(precision) or nil
+            return nn.conv_norm(conv, norm, x, residual)
+          end)
+        end)
+      end
+    end
+  end
+end
+
 local types = { "float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "bool" }
 for _, from in ipairs(types) do
   for _, to in ipairs(types) do

@@ -1,4 +1,4 @@
-/* The bias of a convolution, and its gradient. */
+/* What follows a convolution: bias, residual and ReLU; and the gradient of the bias. */
 #include "cuda/conv.h"
 #include "cuda/launch.cuh"
 
@@ -8,8 +8,14 @@ using launch::THREADS;
 
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    add_bias(int64_t rows, int64_t K, const T *__restrict__ bias, T *y) {
-  FOR_ROWS(r, rows) FOR_CHANNELS(k, K) y[r * K + k] += bias[k];
+    finish(int64_t rows, int64_t K, const T *__restrict__ residual, const T *__restrict__ shift,
+           bool relu, T *y) {
+  FOR_ROWS(r, rows) FOR_CHANNELS(k, K) {
+    T v = y[r * K + k];
+    if (shift != nullptr) v += shift[k];
+    if (residual != nullptr) v += residual[r * K + k];
+    y[r * K + k] = relu && v < 0 ? T(0) : v; /* NaN stays */
+  }
 }
 
 enum { WIDE = 32, HIGH = THREADS / WIDE, MOST_PARTS = 256, LEAST_ROWS = 64 };
@@ -49,12 +55,12 @@ int64_t part_size(int64_t rows) {
 
 } // namespace
 
-cudaError_t cvl_cuda_add_bias(cvl_dtype type, int64_t rows, int64_t K, const void *bias, void *y,
-                              cudaStream_t stream) {
+cudaError_t cvl_cuda_finish(cvl_dtype type, int64_t rows, int64_t K, const void *residual,
+                            const void *shift, bool relu, void *y, cudaStream_t stream) {
   launch::rows cut(rows, K);
   if (rows * K == 0) return cudaSuccess;
-  FOR_FLOATING(type,
-               (add_bias<T><<<cut.grid, cut.block, 0, stream>>>(rows, K, (const T *)bias, (T *)y)));
+  FOR_FLOATING(type, (finish<T><<<cut.grid, cut.block, 0, stream>>>(
+                         rows, K, (const T *)residual, (const T *)shift, relu, (T *)y)));
   return cudaGetLastError();
 }
 

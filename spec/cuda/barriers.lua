@@ -18,7 +18,7 @@ local norm_of_gradients = [[
 -- What runs the kernels of a file, the quickest first: environment, then a script of this folder or a chunk.
 local runs = {
   ["batch_norm.cu"] = { "|ops --op batch_norm --dtype float32" },
-  ["bias.cu"] = { "|ops --op conv2d --dtype float32" },
+  ["finish.cu"] = { "|ops --op conv2d --dtype float32" },
   ["cross_entropy.cu"] = { "|ops --op softmax_cross_entropy --dtype float32", "|sizes" },
   ["gemm.cuh"] = { "CONVLUA_CUDNN=0|ops --op conv2d --dtype float32" },
   ["layout.cu"] = { "|ops --op conv2d --dtype float32" },

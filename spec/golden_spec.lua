@@ -138,15 +138,14 @@ describe("ResNet18 and PyTorch", function()
   end)
 
   -- A rounding can take a number across a ReLU, on some instruction sets and not on others; then gradients
-  -- part by per cent. One of four batches must be without that.
+  -- part by per cent. In batch 3 none is near enough, and in one of the first two at the least.
   it("agree about every gradient in single precision", function()
+    local third = single_from_double(3)
+    assert(third <= 1e-4, ("batch 3: relative error %.3g"):format(third))
     local agree, why = pcall(check_gradients, "float32", 1e-4)
-    for step = 2, 4 do
-      if agree then return end
-      local worst = single_from_double(step)
-      agree, why = worst <= 1e-4, ("%s; step %d: %.3g"):format(why, step, worst)
-    end
-    assert(agree, why)
+    if agree then return end
+    local second = single_from_double(2)
+    assert(second <= 1e-4, ("batch 1: %s; batch 2: relative error %.3g"):format(why, second))
   end)
 
   it("lose the same in ten steps of SGD in double precision", function()

@@ -39,8 +39,8 @@ typedef struct {
   cvl_epilogue then;
   cvl_tiled source, target;
   int64_t tiles;
-  int64_t w_tap, w_row, w_column;
-  bool backwards, past; /* past: results are larger than the last cache */
+  int64_t w_tap[2], w_row, w_column; /* steps in w */
+  bool past;                         /* results are larger than the last cache */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
   int planes, pack;
@@ -81,11 +81,20 @@ bool cvl_winograd_possible(const cvl_conv *p) {
   return true;
 }
 
+/* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
+static void find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) {
+  *h = tile / g->wide % g->high * g->step - g->top;
+  *w = tile % g->wide * g->step - g->left;
+  if (g->mirrored[0]) *h = g->H - 1 - *h;
+  if (g->mirrored[1]) *w = g->W - 1 - *w;
+}
+
 void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel) {
-  int64_t w = tile % g->wide * g->step - g->left, h = tile / g->wide % g->high * g->step - g->top;
+  int64_t down = g->mirrored[0] ? -1 : 1, across = g->mirrored[1] ? -1 : 1, h, w;
   float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
-  for (int64_t r = h; r < h + g->size; r++)
-    for (int64_t s = w; s < w + g->size; s++)
+  find_tile(g, tile, &h, &w);
+  for (int64_t i = 0, r = h; i < g->size; i++, r += down)
+    for (int64_t j = 0, s = w; j < g->size; j++, s += across)
       *pixel++ = r >= 0 && r < g->H && s >= 0 && s < g->W ? image + (r * g->W + s) * g->C : outside;
 }
 
@@ -96,7 +105,10 @@ void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, co
 }
 
 void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map) {
-  int64_t w = tile % g->wide * g->step - g->left, h = tile / g->wide % g->high * g->step - g->top;
+  int64_t h, w;
+  find_tile(g, tile, &h, &w);
+  if (g->mirrored[0]) h -= g->size - 1;
+  if (g->mirrored[1]) w -= g->size - 1;
   int64_t right = min(w + g->size, g->W), bottom = min(h + g->size, g->H), left = max(w, 0);
   const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
   for (int64_t r = max(h, 0); r < bottom; r++)
@@ -119,7 +131,7 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c
 static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u) {
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
-                      j->backwards, rows, j->target.C - column, j->tile->nr, u, j->u_plane);
+                      rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
 /* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. */
@@ -223,7 +235,9 @@ static void prefetch_filter(const job *j, int64_t panel, int64_t c, int64_t chan
           columns = min(j->tile->nr, j->target.C - column);
   if (j->w_column != 1) return;
   for (int64_t q = taps * i / parts; q < taps * (i + 1) / parts; q++) {
-    const float *row = j->w + q / channels * j->w_tap + (c + q % channels) * j->w_row + column;
+    int64_t t = q / channels;
+    const float *row =
+        j->w + t / 3 * j->w_tap[0] + t % 3 * j->w_tap[1] + (c + q % channels) * j->w_row + column;
     for (int64_t k = 0; k < columns; k += LINE) __builtin_prefetch(row + k, 0, 2);
   }
 }
@@ -302,15 +316,28 @@ int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
            .source =
                {.H = p->in[1], .W = p->in[2], .C = p->C, .top = p->before[1], .left = p->before[2]},
            .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
-           .w_tap = p->C * p->K,
+           .w_tap = {3 * p->C * p->K, p->C * p->K},
            .w_row = p->K,
            .w_column = 1,
            .winograd = cvl_winograd_used(p->stride[1], false, p->bf16)};
   return run(&j, p->N, e);
 }
 
+/* The zeros that outputs of an axis with stride 2 take after its last input, negative for inputs that none takes. Inputs,
+** outputs and taps in reverse order make the same convolution, behind this padding. */
+static int64_t padding_after(const cvl_conv *p, int d) {
+  return 2 * p->out[d] + 1 - p->in[d] - p->before[d];
+}
+
+/* Whether the padded inputs of an axis with stride 2 are fewer tiles from its end. So are 8 behind 1 of padding. */
+static bool is_better_mirrored(const cvl_conv *p, int d) {
+  int64_t after = padding_after(p, d);
+  return after >= 0 && ceil_div(p->in[d] + after, 8) < ceil_div(p->in[d] + p->before[d], 8);
+}
+
 /* With stride 1, gx[i] takes gy[i + before - 2] and the two after it. With stride 2 the tiles are counted in padded
-** inputs, i + before: the first of a tile's eight takes gy[4 * tile - 1] and the four after it. */
+** inputs, i + before: the first of a tile's eight takes gy[4 * tile - 1] and the four after it. The filter is turned round,
+** where it does not have to be mirrored once more. */
 int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                                cvl_err *e) {
   job j = {.x = gy,
@@ -318,18 +345,24 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
            .y = gx,
            .source = {.H = p->out[1], .W = p->out[2], .C = p->K},
            .target = {.H = p->in[1], .W = p->in[2], .C = p->C},
-           .w_tap = p->C * p->K,
            .w_row = 1,
            .w_column = p->K,
-           .backwards = true,
            .winograd = cvl_winograd_used(p->stride[1], true, p->bf16)};
+  bool mirrored[2] = {false, false};
   if (p->stride[1] == 1) {
     j.source.top = 2 - p->before[1];
     j.source.left = 2 - p->before[2];
   } else {
+    for (int d = 0; d < 2; d++) mirrored[d] = is_better_mirrored(p, d + 1);
     j.source.top = j.source.left = 1;
-    j.target.top = p->before[1];
-    j.target.left = p->before[2];
+    j.target.top = mirrored[0] ? padding_after(p, 1) : p->before[1];
+    j.target.left = mirrored[1] ? padding_after(p, 2) : p->before[2];
+  }
+  for (int d = 0; d < 2; d++) {
+    int64_t step = (d == 0 ? 3 : 1) * p->C * p->K;
+    j.source.mirrored[d] = j.target.mirrored[d] = mirrored[d];
+    j.w_tap[d] = mirrored[d] ? step : -step;
+    if (!mirrored[d]) j.w += 2 * step;
   }
   return run(&j, p->N, e);
 }

@@ -55,10 +55,10 @@ typedef struct cvl_winograd {
   void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                       int nr);
   /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u {36
-  ** planes, rows / pack, nr}. Tap t, row i, column j of the filter is w[t * tap + i * row + j * column]; backwards, taps are
-  ** taken from the last to the first. */
-  void (*filter)(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
-                 int64_t rows, int64_t columns, int nr, float *u, int64_t plane);
+  ** planes, rows / pack, nr}. Tap {r, s}, row i, column j of the filter is w[r * tap[0] + s * tap[1] + i * row + j * column].
+  */
+  void (*filter)(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                 int64_t columns, int nr, float *u, int64_t plane);
   /* gw = G^T u G, u {36 planes, n}, gw {9, n} with its taps `tap` floats apart. */
   void (*filter_gradient)(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap);
 } cvl_winograd;
@@ -84,9 +84,11 @@ const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16);
 int cvl_filter_plane(const cvl_winograd *a, int i);
 
 /* A map {images, H, W, C} under a grid of {images, high, wide} tiles: the first pixel of tile {n, p, q} is row
-** p * step - top, column q * step - left of image n, and a tile is {size, size}. */
+** p * step - top, column q * step - left of image n, and a tile is {size, size}. An axis that is mirrored is counted from its
+** end. */
 typedef struct cvl_tiled {
   int64_t H, W, C, top, left, step, size, high, wide;
+  bool mirrored[2]; /* rows, columns */
 } cvl_tiled;
 
 /* Pointers to the pixels of a tile; `outside` for those that lie outside the map. */

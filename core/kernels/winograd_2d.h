@@ -137,9 +137,9 @@ INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t row
 /* The filter's {3, 3} taps to {6, 6} planes, with `second` for the second of two rows that share words. Where its columns
 ** are far apart its rows are near: a square at a time is copied out first, so that every line of the cache that is fetched
 ** is used whole. */
-INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int64_t tap,
-                      int64_t row, int64_t column, bool backwards, int64_t rows, int64_t columns,
-                      int nr, float *u, int64_t plane) {
+INLINE void filter_2d(transform *f, put *first, put *second, const float *w, const int64_t tap[2],
+                      int64_t row, int64_t column, int64_t rows, int64_t columns, int nr, float *u,
+                      int64_t plane) {
   float square[LANES][9][LANES];
   const float *pixel[9];
   for (int64_t j = 0; j < nr; j += LANES)
@@ -147,12 +147,12 @@ INLINE void filter_2d(transform *f, put *first, put *second, const float *w, int
       int64_t some = rows - i < LANES ? rows - i : LANES;
       bool in_place = column == 1 && j + LANES <= columns;
       for (int t = 0; t < 9 && !in_place; t++)
-        copy_square(w + (backwards ? 8 - t : t) * tap + i * row + j * column, row, column, some,
+        copy_square(w + t / 3 * tap[0] + t % 3 * tap[1] + i * row + j * column, row, column, some,
                     columns - j, t, square);
       for (int64_t a = 0; a < some; a++) {
         for (int t = 0; t < 9; t++)
           pixel[t] =
-              in_place ? w + (backwards ? 8 - t : t) * tap + (i + a) * row + j : square[a][t];
+              in_place ? w + t / 3 * tap[0] + t % 3 * tap[1] + (i + a) * row + j : square[a][t];
         if (second == NULL)
           to_planes(f, first, 3, 6, pixel, 0, LANES, u + (i + a) * nr + j, plane);
         else if ((i + a) % 2 == 0)

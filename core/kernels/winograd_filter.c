@@ -188,8 +188,8 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   int rc = -1;
   int64_t high = ceil_div(p->out[1], 4), wide = ceil_div(p->out[2], 4);
   j.read = (cvl_tiled){p->in[1],         p->in[2],          p->C, p->before[1], p->before[2],
-                       j.winograd->step, j.winograd->reads, high, wide};
-  j.written = (cvl_tiled){p->out[1], p->out[2], p->K, 0, 0, 4, 4, high, wide};
+                       j.winograd->step, j.winograd->reads, high, wide,         {0}};
+  j.written = (cvl_tiled){p->out[1], p->out[2], p->K, 0, 0, 4, 4, high, wide, {0}};
   j.tiles = p->N * high * wide;
   j.planes = j.winograd->places * j.winograd->places;
   j.pack = j.winograd->pack;

@@ -50,10 +50,9 @@ static void gradient_second(const float *const *pixel, int64_t K, float *z, int6
 #define gradient_second NULL
 #endif
 
-static void filter(const float *w, int64_t tap, int64_t row, int64_t column, bool backwards,
-                   int64_t rows, int64_t columns, int nr, float *u, int64_t plane) {
-  filter_2d(filter_1d, STORE_FIRST, STORE_SECOND, w, tap, row, column, backwards, rows, columns, nr,
-            u, plane);
+static void filter(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                   int64_t columns, int nr, float *u, int64_t plane) {
+  filter_2d(filter_1d, STORE_FIRST, STORE_SECOND, w, tap, row, column, rows, columns, nr, u, plane);
 }
 
 static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {

@@ -26,6 +26,9 @@ local cases = { -- N, sizes, C, filter, K, options
   { 20, { 33 }, 3, { 7 }, 17, { padding = 2 } },
   -- tiles for several parts of the filter's gradient
   { 80, { 12, 11 }, 6, { 3, 3 }, 9, { padding = 1 } },
+  -- tiles that are fewer from the end of one axis, of both
+  { 2, { 24, 13 }, 18, { 3, 3 }, 33, { padding = 1, strides = 2 } },
+  { 3, { 8, 16 }, 10, { 3, 3 }, 20, { padding = 1, strides = 2 } },
   -- few tiles for many filters, in several blocks and chunks of channels
   { 8, { 16, 16 }, 66, { 3, 3 }, 116, { padding = 1 } },
   { 14, { 15, 16 }, 66, { 3, 3 }, 116, { padding = "same", strides = 2 } },

@@ -81,6 +81,8 @@ local cases = {
   { "conv2d", { 1, 4, 4, 24 }, { 3, 3, 24, 128 }, { padding = "same" } },
   { "conv2d", { 2, 5, 5, 12 }, { 2, 2, 6, 128 }, { groups = 2, strides = 2 } },
   { "conv1d", { 1, 7, 130 }, { 3, 130, 160 }, { padding = 1, strides = 3 } },
+  -- 2 x 2 maps, whose transforms know no fractions
+  { "conv2d", { 128, 2, 2, 64 }, { 3, 3, 64, 96 }, { padding = "same" } },
   { "conv2d", { 0, 4, 4, 3 }, { 3, 3, 3, 2 }, {} },
   { "conv3d", { 1, 4, 5, 6, 3 }, { 2, 2, 2, 3, 5 }, { padding = "same", strides = { 1, 2, 2 } } },
 }

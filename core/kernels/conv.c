@@ -57,17 +57,12 @@ static double hits_of(const cvl_conv *p) {
 }
 
 /*
-** Winograd when its work is estimated to be less than that of the definition. Work is counted in products of one tile or
-** output with all channels, C * K; a place of a tile costs about as much to transform as 12 products, one of a filter 4.
-** Both run at about the same rate. Neither of the others does the taps outside the map (implicit_gemm.c), hence the share
-** that hits.
+** Winograd when its work is estimated to be less than that of the definition: both run at about the same rate. Neither of
+** the others does the taps outside the map (implicit_gemm.c), hence the share that hits.
 */
 static bool is_less_with_winograd(const cvl_conv *p) {
-  double C = (double)p->C, K = (double)p->K;
-  double products = 9 * hits_of(p) * (double)(p->N * p->out[1] * p->out[2]) * C * K;
-  double tiles = (double)(p->N * ((p->out[1] + 3) / 4) * ((p->out[2] + 3) / 4));
-  double places = p->stride[1] == 1 ? 36 : 81;
-  return places * tiles * (C * K + 12 * (C + K)) + 36 * 4 * C * K < products;
+  double outputs = (double)(p->N * p->out[1] * p->out[2]);
+  return cvl_winograd_work(p) < 9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
 }
 
 /*

@@ -2,7 +2,7 @@
 #include "kernels/polyphase.h"
 
 #define TABLE cvl_polyphase
-enum { PLACES = 9, STEP = 8, SINGLE = 5 };
+enum { READS = 9, PLACES = 9, WRITES = 4, STEP = 8, FILTER_PLACES = 6, SINGLE = 5, INSET = 0 };
 #include "kernels/winograd_passes.h"
 
 static void back_input(const float *const *pixel, int64_t C, float *v, int64_t plane,
@@ -20,6 +20,7 @@ const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
                                                       .reads = 5,
                                                       .step = 4,
                                                       .writes = 8,
+                                                      .filter_places = FILTER_PLACES,
                                                       .single = SINGLE,
                                                       .input = back_input,
                                                       .output = back_output,

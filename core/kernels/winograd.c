@@ -43,21 +43,30 @@ typedef struct {
   bool past;                         /* results are larger than the last cache */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
-  int planes, pack;
+  int planes, filter_planes, pack;
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
   float *u, *v, *m, *zeros; /* {threads}: in the first order v and m, in the second u and m */
 } job;
 
-/* The algorithm for a stride and a direction, of the kernels for one ISA. */
-#define OF(isa)                                  \
-  (stride == 1 ? &PASTE(cvl_winograd_unit, isa)  \
-   : back      ? &PASTE(cvl_polyphase_back, isa) \
-               : &PASTE(cvl_polyphase, isa))
+/* Whether both axes of the map are two pixels between two of padding. */
+static bool is_two(const cvl_conv *p) {
+  for (int d = 1; d < 3; d++)
+    if (p->stride[d] != 1 || p->in[d] != 2 || p->out[d] != 2 || p->before[d] != 1) return false;
+  return true;
+}
+
+/* The algorithm for a problem and a direction, of the kernels for one ISA. */
+#define OF(isa)                                          \
+  (is_two(p)           ? &PASTE(cvl_winograd_two, isa)   \
+   : p->stride[1] == 1 ? &PASTE(cvl_winograd_unit, isa)  \
+   : back              ? &PASTE(cvl_polyphase_back, isa) \
+                       : &PASTE(cvl_polyphase, isa))
 #define PASTE(a, b) a##b
 
-const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16) {
+const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back) {
+  const bool bf16 = p->bf16;
 #if defined(__x86_64__)
   cvl_isa isa = cvl_isa_used();
   if (bf16 && cvl_isa_has_bf16()) return OF(_bf16_avx512_bf16);
@@ -67,9 +76,11 @@ const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16) {
   return bf16 ? OF(_bf16_baseline) : OF(_baseline);
 }
 
+int cvl_filter_planes(const cvl_winograd *a) { return a->filter_places * a->filter_places; }
+
 int cvl_filter_plane(const cvl_winograd *a, int i) {
-  int r = i / a->places, s = i % a->places;
-  return (r < a->single ? r : 5) * 6 + (s < a->single ? s : 5);
+  int r = i / a->places, s = i % a->places, last = a->filter_places - 1;
+  return (r < a->single ? r : last) * a->filter_places + (s < a->single ? s : last);
 }
 
 bool cvl_winograd_possible(const cvl_conv *p) {
@@ -79,6 +90,14 @@ bool cvl_winograd_possible(const cvl_conv *p) {
   for (int d = 1; d < 3; d++)
     if (p->filter[d] != 3 || p->dilation[d] != 1 || p->in[d] == 0 || p->out[d] == 0) return false;
   return true;
+}
+
+/* A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. */
+double cvl_winograd_work(const cvl_conv *p) {
+  const cvl_winograd *a = cvl_winograd_used(p, false);
+  double C = (double)p->C, K = (double)p->K, planes = a->places * a->places;
+  double tiles = (double)(p->N * ceil_div(p->out[1], a->writes) * ceil_div(p->out[2], a->writes));
+  return planes * tiles * (C * K + 12 * (C + K)) + cvl_filter_planes(a) * 4 * C * K;
 }
 
 /* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
@@ -127,7 +146,7 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c
   }
 }
 
-/* Source channels [c, c + rows) of panel `panel` of the filter to u {36 planes, rows / pack, nr}. */
+/* Source channels [c, c + rows) of panel `panel` of the filter to u {planes, rows / pack, nr}. */
 static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u) {
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
@@ -210,7 +229,7 @@ static int run_blocks(job *j, cvl_err *e) {
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
   j->u_plane = j->panels * nr * j->depth + GAP;
-  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->filter_planes * j->u_plane, e)) == NULL) return -1;
   if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
   cvl_parallel(j->panels * chunks, filter_task, j);
@@ -246,7 +265,7 @@ static void panel_task(void *context, int64_t task, int worker) {
   const job *j = context;
   int64_t blocks = ceil_div(j->tiles, j->block), panel = task / blocks,
           first = task % blocks * j->block, rows = min(j->block, j->tiles - first);
-  float *u = j->u + worker * CVL_FILTER_PLANES * j->u_plane,
+  float *u = j->u + worker * j->filter_planes * j->u_plane,
         *m = j->m + worker * j->planes * j->m_plane;
   prefetch_filter(j, panel, 0, min(CVL_CHUNK, j->source.C), 0, 1);
   for (int64_t c = 0; c < j->source.C; c += CVL_CHUNK) {
@@ -273,7 +292,7 @@ static int run_panels(job *j, cvl_err *e) {
   j->m_plane = j->block * nr + GAP;
   j->u_plane = CVL_CHUNK / j->pack * nr + GAP;
   if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(threads * CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(threads * j->filter_planes * j->u_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
   cvl_parallel_if(worth, ceil_div(j->tiles, FEW_BLOCK) * chunks, tiles_task, j);
   cvl_parallel(j->panels * ceil_div(j->tiles, j->block), panel_task, j);
@@ -287,6 +306,7 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->tile = j->pack == 1 ? cvl_tile_used(j->target.C) : cvl_bf16_tile(j->target.C);
   j->depth = ceil_div(j->source.C, j->pack);
   j->planes = j->winograd->places * j->winograd->places;
+  j->filter_planes = cvl_filter_planes(j->winograd);
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->source.step = j->winograd->step;
   j->source.size = j->winograd->reads;
@@ -296,7 +316,7 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->tiles = images * j->target.high * j->target.wide;
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
-        (CVL_FILTER_PLANES * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < BLOCK / 2);
+        (j->filter_planes * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < BLOCK / 2);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_panels(j, e) : run_blocks(j, e);
@@ -309,17 +329,21 @@ static int run(job *j, int64_t images, cvl_err *e) {
 
 int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e) {
+  const cvl_winograd *a = cvl_winograd_used(p, false);
   job j = {.x = x,
            .w = w,
            .then = *then,
            .y = y,
-           .source =
-               {.H = p->in[1], .W = p->in[2], .C = p->C, .top = p->before[1], .left = p->before[2]},
+           .source = {.H = p->in[1],
+                      .W = p->in[2],
+                      .C = p->C,
+                      .top = p->before[1] - a->inset,
+                      .left = p->before[2] - a->inset},
            .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
            .w_tap = {3 * p->C * p->K, p->C * p->K},
            .w_row = p->K,
            .w_column = 1,
-           .winograd = cvl_winograd_used(p->stride[1], false, p->bf16)};
+           .winograd = a};
   return run(&j, p->N, e);
 }
 
@@ -347,11 +371,11 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
            .target = {.H = p->in[1], .W = p->in[2], .C = p->C},
            .w_row = 1,
            .w_column = p->K,
-           .winograd = cvl_winograd_used(p->stride[1], true, p->bf16)};
+           .winograd = cvl_winograd_used(p, true)};
   bool mirrored[2] = {false, false};
   if (p->stride[1] == 1) {
-    j.source.top = 2 - p->before[1];
-    j.source.left = 2 - p->before[2];
+    j.source.top = 2 - p->before[1] - j.winograd->inset;
+    j.source.left = 2 - p->before[2] - j.winograd->inset;
   } else {
     for (int d = 0; d < 2; d++) mirrored[d] = is_better_mirrored(p, d + 1);
     j.source.top = j.source.left = 1;

@@ -5,7 +5,8 @@
 ** 0, +-1, +-2 (relative error about 1e-6 with 64 channels, 2.5e-6 with 512) at the same cost.
 **   y = A^T [ sum over channels (G w G^T) . (B^T x B) ] A
 ** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
-** stride 2 the same is done by phases, with 81 places and products (polyphase.h).
+** stride 2 the same is done by phases, with 81 places and products (polyphase.h); on a map of 2 x 2, where most taps meet
+** padding, with 9 places (winograd_two.h).
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H
@@ -17,6 +18,9 @@
 /* Two spatial axes, 3 x 3, one stride of 1 or 2 for both, dilation 1, one group, nothing empty. */
 bool cvl_winograd_possible(const cvl_conv *p);
 
+/* An estimate of the work of one pass of such a problem, in multiply-adds. */
+double cvl_winograd_work(const cvl_conv *p);
+
 /* The contracts are those of conv.h, for such a problem. */
 int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e);
@@ -25,12 +29,13 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e);
 
-/* Places along one axis, pixels that a tile reads and writes along it, and so on: at most these. */
-enum { CVL_MOST_PLACES = 9, CVL_MOST_READS = 9, CVL_MOST_WRITES = 8, CVL_FILTER_PLANES = 36 };
+/* Pixels that a tile reads and writes along one axis: at most these. */
+enum { CVL_MOST_READS = 9, CVL_MOST_WRITES = 8 };
 
 /*
 ** An algorithm, one per ISA. A plane holds one of the places {places, places} of all tiles, and lies `plane` floats from
-** the next. The filter always has {6, 6} planes: place i goes with row i of the filter's, from `single` on with row 5.
+** the next. The filter has {filter_places, filter_places} planes: place i goes with row i of the filter's, from `single`
+** on with the last.
 ** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
 ** With bfloat16 operands, two neighbours in a sum share the room of a float (tile.h): two channels in `input` and `filter`;
 ** two tiles in `sum_input` and `gradient`, where [0] writes the first of them and zeros for the second, and [1] the second.
@@ -40,7 +45,8 @@ typedef struct cvl_winograd {
   int places;
   int reads, step,
       writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
-  int single;
+  int filter_places, single;
+  int inset; /* pixels of padding before and after a map that its tiles leave out */
   /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
   void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
   /* The same where the sum is over tiles, from which a filter's gradient is made. */
@@ -51,20 +57,21 @@ typedef struct cvl_winograd {
   ** 64 bytes. */
   void (*output)(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
                  const float *const *residual, float *const *pixel, bool past);
-  /* z = A d A^T, from the {4, 4} pixels {K} of a tile of gy, to panels of `nr` columns. */
+  /* z = A d A^T, from the {writes, writes} pixels {K} of a tile of gy, to panels of `nr` columns. */
   void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                       int nr);
-  /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u {36
-  ** planes, rows / pack, nr}. Tap {r, s}, row i, column j of the filter is w[r * tap[0] + s * tap[1] + i * row + j * column].
+  /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u
+  ** {planes, rows / pack, nr}. Tap {r, s}, row i, column j of the filter is w[r * tap[0] + s * tap[1] + i * row + j * column].
   */
   void (*filter)(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                  int64_t columns, int nr, float *u, int64_t plane);
-  /* gw = G^T u G, u {36 planes, n}, gw {9, n} with its taps `tap` floats apart. */
+  /* gw = G^T u G, u {planes, n}, gw {9, n} with its taps `tap` floats apart. */
   void (*filter_gradient)(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap);
 } cvl_winograd;
 
 extern const cvl_winograd cvl_winograd_unit_baseline, cvl_winograd_unit_avx2,
     cvl_winograd_unit_avx512;
+extern const cvl_winograd cvl_winograd_two_baseline, cvl_winograd_two_avx2, cvl_winograd_two_avx512;
 extern const cvl_winograd cvl_polyphase_baseline, cvl_polyphase_avx2, cvl_polyphase_avx512;
 extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
     cvl_polyphase_back_avx512;
@@ -72,15 +79,18 @@ extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
 /* With bfloat16 operands. */
 extern const cvl_winograd cvl_winograd_unit_bf16_baseline, cvl_winograd_unit_bf16_avx2,
     cvl_winograd_unit_bf16_avx512, cvl_winograd_unit_bf16_avx512_bf16;
+extern const cvl_winograd cvl_winograd_two_bf16_baseline, cvl_winograd_two_bf16_avx2,
+    cvl_winograd_two_bf16_avx512, cvl_winograd_two_bf16_avx512_bf16;
 extern const cvl_winograd cvl_polyphase_bf16_baseline, cvl_polyphase_bf16_avx2,
     cvl_polyphase_bf16_avx512, cvl_polyphase_bf16_avx512_bf16;
 extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_bf16_avx2,
     cvl_polyphase_back_bf16_avx512, cvl_polyphase_back_bf16_avx512_bf16;
 
-/* For stride 1 or 2; `back` is the gradient of the data. */
-const cvl_winograd *cvl_winograd_used(int64_t stride, bool back, bool bf16);
+/* For a problem that is possible; `back` is the gradient of the data. */
+const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back);
 
-/* The filter's plane that goes with plane i. */
+/* Planes of the filter, and the one that goes with plane i. */
+int cvl_filter_planes(const cvl_winograd *a);
 int cvl_filter_plane(const cvl_winograd *a, int i);
 
 /* A map {images, H, W, C} under a grid of {images, high, wide} tiles: the first pixel of tile {n, p, q} is row

@@ -134,12 +134,12 @@ INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t row
     for (int64_t a = 0; a < rows; a++) square[a][t][b] = b < columns ? w[a * row + b * column] : 0;
 }
 
-/* The filter's {3, 3} taps to {6, 6} planes, with `second` for the second of two rows that share words. Where its columns
-** are far apart its rows are near: a square at a time is copied out first, so that every line of the cache that is fetched
-** is used whole. */
-INLINE void filter_2d(transform *f, put *first, put *second, const float *w, const int64_t tap[2],
-                      int64_t row, int64_t column, int64_t rows, int64_t columns, int nr, float *u,
-                      int64_t plane) {
+/* The filter's {3, 3} taps to {places, places} planes, with `second` for the second of two rows that share words. Where its
+** columns are far apart its rows are near: a square at a time is copied out first, so that every line of the cache that is
+** fetched is used whole. */
+INLINE void filter_2d(transform *f, put *first, put *second, const int places, const float *w,
+                      const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                      int64_t columns, int nr, float *u, int64_t plane) {
   float square[LANES][9][LANES];
   const float *pixel[9];
   for (int64_t j = 0; j < nr; j += LANES)
@@ -154,27 +154,27 @@ INLINE void filter_2d(transform *f, put *first, put *second, const float *w, con
           pixel[t] =
               in_place ? w + t / 3 * tap[0] + t % 3 * tap[1] + (i + a) * row + j : square[a][t];
         if (second == NULL)
-          to_planes(f, first, 3, 6, pixel, 0, LANES, u + (i + a) * nr + j, plane);
+          to_planes(f, first, 3, places, pixel, 0, LANES, u + (i + a) * nr + j, plane);
         else if ((i + a) % 2 == 0)
-          to_planes(f, first, 3, 6, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
+          to_planes(f, first, 3, places, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
         else
-          to_planes(f, second, 3, 6, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
+          to_planes(f, second, 3, places, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
       }
     }
 }
 
-/* {6, 6} planes to the {3, 3} taps of the filter's gradient. */
-INLINE void filter_gradient_2d(transform *f, const float *u, int64_t plane, int64_t n, float *gw,
-                               int64_t tap) {
+/* {places, places} planes to the {3, 3} taps of the filter's gradient. */
+INLINE void filter_gradient_2d(transform *f, const int places, const float *u, int64_t plane,
+                               int64_t n, float *gw, int64_t tap) {
   const epilogue_part nothing = {0};
-  float *pixel[9], whole[6 * 6][LANES];
+  float *pixel[9], whole[MOST * MOST][LANES];
   int64_t i = 0;
   for (int t = 0; t < 9; t++) pixel[t] = gw + t * tap;
   for (; i + LANES <= n; i += LANES)
-    to_pixels(f, 6, 3, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
+    to_pixels(f, places, 3, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
   if (i == n) return;
-  for (int t = 0; t < 36; t++) store(whole[t], load_part(u + t * plane + i, n - i));
-  to_pixels(f, 6, 3, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
+  for (int t = 0; t < places * places; t++) store(whole[t], load_part(u + t * plane + i, n - i));
+  to_pixels(f, places, 3, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
 }
 
 #endif

@@ -33,14 +33,14 @@ typedef struct {
   const cvl_winograd *winograd;
   cvl_tiled read, written; /* x and gy under the grid of tiles */
   int64_t tiles;
-  int planes, pack;
+  int planes, filter_planes, pack;
   int64_t first, count, room;    /* tiles now in v and z, and at most, */
   int64_t words;                 /* in so many words of `pack` tiles */
   int64_t chunks, panels, group; /* of C; of K; panels of a task */
   int64_t parts, part;           /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
   float *v, *z; /* {planes, chunks, words, CVL_CHUNK}, {planes, panels, words, nr} */
-  float *u;     /* {parts, CVL_FILTER_PLANES, C, K} */
+  float *u;     /* {parts, filter_planes, C, K} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
@@ -94,11 +94,11 @@ static void part_task(void *context, int64_t part, int worker) {
   const job *j = context;
   int64_t last = min((part + 1) * j->part, j->tiles);
   float *v = j->v + worker * j->planes * j->v_plane, *z = j->z + worker * j->planes * j->z_plane;
-  float *u = j->u + part * CVL_FILTER_PLANES * j->u_plane;
+  float *u = j->u + part * j->filter_planes * j->u_plane;
   for (int64_t t = part * j->part; t < last; t += j->room) {
     int64_t count = min(j->room, last - t);
     transform_tiles(j, t, t + count, v, z);
-    for (int i = 0; i < CVL_FILTER_PLANES; i++)
+    for (int i = 0; i < j->filter_planes; i++)
       for (int64_t chunk = 0; chunk < j->chunks; chunk++)
         multiply(j, v, z, u, i, chunk, 0, j->panels, count, t > part * j->part);
   }
@@ -107,7 +107,7 @@ static void part_task(void *context, int64_t part, int worker) {
 static void add_parts(void *context, int64_t first, int64_t last) {
   const job *j = context;
   for (int64_t part = 1; part < j->parts; part++) {
-    const float *restrict from = j->u + part * CVL_FILTER_PLANES * j->u_plane;
+    const float *restrict from = j->u + part * j->filter_planes * j->u_plane;
     float *restrict to = j->u;
     for (int64_t i = first; i < last; i++) to[i] += from[i];
   }
@@ -123,9 +123,9 @@ static int run_parts(job *j, cvl_err *e) {
   j->z_plane = j->panels * j->words * j->tile->nr + GAP;
   if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(threads * j->planes * j->z_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(j->parts * CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->parts * j->filter_planes * j->u_plane, e)) == NULL) return -1;
   cvl_parallel(j->parts, part_task, j);
-  cvl_parallel_range(CVL_FILTER_PLANES * j->u_plane, 1 << 14, add_parts, j);
+  cvl_parallel_range(j->filter_planes * j->u_plane, 1 << 14, add_parts, j);
   return 0;
 }
 
@@ -143,7 +143,7 @@ static void multiply_task(void *context, int64_t task, int worker) {
   const job *j = context;
   int64_t groups = ceil_div(j->panels, j->group);
   (void)worker;
-  multiply(j, j->v, j->z, j->u, CVL_FILTER_PLANES - 1 - (int)(task / j->chunks / groups),
+  multiply(j, j->v, j->z, j->u, j->filter_planes - 1 - (int)(task / j->chunks / groups),
            task % j->chunks, task / j->chunks % groups * j->group, j->group, j->count,
            j->first > 0);
 }
@@ -160,11 +160,11 @@ static int run_together(job *j, cvl_err *e) {
   j->z_plane = j->panels * j->words * nr + GAP;
   if ((j->v = cvl_scratch_take(j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(j->planes * j->z_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(CVL_FILTER_PLANES * j->u_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->filter_planes * j->u_plane, e)) == NULL) return -1;
   for (j->first = 0; j->first < j->tiles; j->first += j->count) {
     j->count = min(j->room, j->tiles - j->first);
     cvl_parallel(ceil_div(j->count, TRANSFORM), transform_task, j);
-    cvl_parallel(CVL_FILTER_PLANES * j->chunks * ceil_div(j->panels, j->group), multiply_task, j);
+    cvl_parallel(j->filter_planes * j->chunks * ceil_div(j->panels, j->group), multiply_task, j);
   }
   return 0;
 }
@@ -183,15 +183,30 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .gy = gy,
            .gw = gw,
            .tile = p->bf16 ? cvl_bf16_tile(p->K) : cvl_tile_used(p->K),
-           .winograd = cvl_winograd_used(p->stride[1], false, p->bf16)};
+           .winograd = cvl_winograd_used(p, false)};
   int64_t widest = max(p->C, p->K);
   int rc = -1;
-  int64_t high = ceil_div(p->out[1], 4), wide = ceil_div(p->out[2], 4);
-  j.read = (cvl_tiled){p->in[1],         p->in[2],          p->C, p->before[1], p->before[2],
-                       j.winograd->step, j.winograd->reads, high, wide,         {0}};
-  j.written = (cvl_tiled){p->out[1], p->out[2], p->K, 0, 0, 4, 4, high, wide, {0}};
+  int64_t writes = j.winograd->writes, inset = j.winograd->inset;
+  int64_t high = ceil_div(p->out[1], writes), wide = ceil_div(p->out[2], writes);
+  j.read = (cvl_tiled){.H = p->in[1],
+                       .W = p->in[2],
+                       .C = p->C,
+                       .top = p->before[1] - inset,
+                       .left = p->before[2] - inset,
+                       .step = j.winograd->step,
+                       .size = j.winograd->reads,
+                       .high = high,
+                       .wide = wide};
+  j.written = (cvl_tiled){.H = p->out[1],
+                          .W = p->out[2],
+                          .C = p->K,
+                          .step = writes,
+                          .size = writes,
+                          .high = high,
+                          .wide = wide};
   j.tiles = p->N * high * wide;
   j.planes = j.winograd->places * j.winograd->places;
+  j.filter_planes = cvl_filter_planes(j.winograd);
   j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);

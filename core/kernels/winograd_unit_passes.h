@@ -2,5 +2,5 @@
 #include "kernels/winograd_unit.h"
 
 #define TABLE cvl_winograd_unit
-enum { PLACES = 6, STEP = 4, SINGLE = 6 };
+enum { READS = 6, PLACES = 6, WRITES = 4, STEP = 4, FILTER_PLACES = 6, SINGLE = 6, INSET = 0 };
 #include "kernels/winograd_passes.h"

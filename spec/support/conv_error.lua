@@ -14,7 +14,10 @@ local cases = { -- N, sizes, C, filter, K, options
   { 2, { 12, 11 }, 18, { 3, 3 }, 33, { padding = "same", strides = 2 } },
   { 3, { 9, 8 }, 10, { 3, 3 }, 5, { padding = 1, strides = 2 } },
   { 2, { 15, 16 }, 3, { 7, 7 }, 20, { padding = "same", strides = 2 } },
+  -- maps of 2 x 2: many, and few for many filters; one that its padding does not surround
   { 40, { 2, 2 }, 30, { 3, 3 }, 18, { padding = 1 } },
+  { 70, { 2, 2 }, 130, { 3, 3 }, 150, { padding = "same" } },
+  { 9, { 2, 2 }, 20, { 3, 3 }, 20, { padding = { { 2, 0 }, { 1, 1 } } } },
   { 2, { 9, 8 }, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
   { 2, { 10, 9 }, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
   { 5, { 6, 7 }, 16, { 1, 1 }, 9, {} },

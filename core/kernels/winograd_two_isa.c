@@ -1,0 +1,1 @@
+#include "kernels/winograd_two_passes.h"

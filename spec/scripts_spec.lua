@@ -78,6 +78,18 @@ describe("scripts/train_cifar.lua", function()
     end
   end)
 
+  it("goes on with Muon and the optimizer beside it", function()
+    local function muon(name, epochs)
+      return train(name, "--optimizer", "muon", "--batch-size", "128", "--epochs", epochs).status
+    end
+    assert.equal(0, muon("muon", "2"))
+    assert.equal(0, muon("muon.short", "1"))
+    assert.equal(0, run { "scripts/train_cifar.lua", "--resume", folder .. "/muon.short", "--epochs", "2" }.status)
+    assert.equal(core.io.sha1(read "muon/last.npz"), core.io.sha1(read "muon.short/last.npz"))
+    local o = json.decode(read "muon/options.json")
+    assert.same({ "muon", 0.08, "constant", "lenet" }, { o.optimizer, o.lr, o.schedule, o.preset })
+  end)
+
   it("trains on Shapes10 where CIFAR-10 is not to be had, and says so aloud", function()
     local r = run({ "scripts/train_cifar.lua", "--model", "lenet",
       "--no-download", "--epochs", "0", "--out", folder .. "/none" },

@@ -377,6 +377,23 @@ describe("matmul", function()
       same(exact, convlua.matmul(x:cast "float32", columns):cast "int64")
     end
   end)
+  it("multiplies vectors, whichever side they are on and however the matrix is stored", function()
+    local function by_columns(x) return x:transpose():contiguous():transpose() end
+    for _, sizes in ipairs {
+      { 1, 7, 1 }, { 1, 37, 259 }, { 211, 45, 1 }, { 33, 1, 150 }, { 1, 1200, 1000 }, { 1100, 1, 1030 }, { 1, 1, 5 },
+    } do
+      local m, k, n = table.unpack(sizes)
+      local x = convlua.randint(-5, 5, { m, k }, { dtype = "int64" })
+      local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
+      local exact = convlua.matmul(x, y):to_table()
+      local xf, yf = x:cast "float32", y:cast "float32"
+      for _, left in ipairs { xf, by_columns(xf) } do
+        for _, right in ipairs { yf, by_columns(yf) } do
+          same(exact, convlua.matmul(left, right):cast "int64")
+        end
+      end
+    end
+  end)
   it("joins the rows of many matrices against one", function()
     local x = convlua.randint(-5, 5, { 3, 5, 4 }, { dtype = "int64" })
     local w = convlua.randint(-5, 5, { 4, 6 }, { dtype = "int64" })

@@ -135,6 +135,59 @@ describe("what a layer computes", function()
     assert.same({ 2, 12, 12, 2 }, up(x).shape)
   end)
 
+  -- y and the gradients in `leaves` of what `f` gives, each number weighted differently; with `create_graph` the
+  -- gradients' gradients too.
+  local function derivatives(f, leaves, create_graph)
+    local y = f()
+    local weights = convlua.arange(1, y:numel()):reshape(y.shape):cast(y.dtype) % 7 - 3
+    local found = core.autograd.grad((y * weights):sum(), leaves, { create_graph = create_graph })
+    local all = { y, table.unpack(found) }
+    if not create_graph then return all end
+    local slope = 0
+    for _, g in ipairs(found) do slope = slope + g:square():sum() end
+    return table.move(core.autograd.grad(slope, leaves), 1, #leaves, #all + 1, all)
+  end
+
+  it("of Dense is a product, a sum and an activation, and so are its gradients", function()
+    for _, dtype in ipairs { "float64", "float32" } do
+      for _, shape in ipairs { { 1, 9 }, { 130, 9 }, { 2, 3, 9 }, { 9 } } do
+        for _, activation in ipairs { "identity", "relu", "tanh" } do
+          local dense = nn.Dense { input_size = 9, output_size = 21, activation = activation,
+            use_bias = #shape ~= 3, bias_initializer = "he_normal" }:to(dtype)
+          local x = convlua.randn(shape):cast(dtype)
+          x.requires_grad = true
+          local leaves = { x, dense.weight, dense.bias }
+          local function apart()
+            local y = x:matmul(dense.weight)
+            if dense.bias then y = y + dense.bias end
+            return convlua[activation](y)
+          end
+          for _, create_graph in ipairs { false, true } do
+            local expected = derivatives(apart, leaves, create_graph)
+            for i, found in ipairs(derivatives(function() return dense(x) end, leaves, create_graph)) do
+              assert.close(found, expected[i], dtype == "float64" and 1e-10 or 2e-3)
+            end
+          end
+        end
+      end
+    end
+  end)
+
+  it("of Dense keeps NaN, and adds its gradient to another use's", function()
+    local dense = nn.Dense { input_size = 2, output_size = 1, activation = "relu" }
+    local y = dense(convlua.tensor { { 0 / 0, 1 }, { 1, 1 } }):reshape(-1):to_table()
+    assert.is_true(y[1] ~= y[1])
+    local x = convlua.randn { 4, 2 }
+    x.requires_grad = true
+    local z = x * 1
+    dense(z):sum():backward { retain_graph = true }
+    local alone = x.grad
+    x.grad = nil
+    local loss = dense(z):sum() + z:sum() * 4 + dense(z):sum()
+    loss:backward()
+    assert.close(x.grad, alone * 2 + 4)
+  end)
+
   it("of a depthwise convolution is one convolution for each channel", function()
     local x = convlua.randn { 1, 5, 5, 3 }
     local layer = nn.DepthwiseConv2D { filter_shape = { 3, 3, 3, 2 }, use_bias = false }

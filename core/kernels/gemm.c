@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "kernels/gemv.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/tile.h"
@@ -223,6 +224,7 @@ static int product_in_parts(const cvl_gemm *g, int64_t parts, cvl_err *e) {
 int cvl_sgemm(const cvl_gemm *g, cvl_err *e) {
   job j = plan(g);
   int64_t group, panels = ceil_div(min(g->N, PIECE), j.tile->nr);
+  if (cvl_gemv(g)) return 0;
   if (g->M > 0 && g->N > 0 && g->K >= 2 * PART && tasks_of(&j, panels, &group) < TASKS / 4)
     return product_in_parts(g, min(g->K / PART, MOST_PARTS), e);
   return product(g, cvl_threads(), e);

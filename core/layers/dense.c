@@ -1,5 +1,8 @@
 /* Dense: y = activation(x weight + bias)      x {..., in}   weight {in, out}   bias {out}   y {..., out} */
+#include <string.h>
+
 #include "layers/layer.h"
+#include "ops/affine.h"
 
 typedef struct {
   int64_t input_size, output_size;
@@ -25,12 +28,19 @@ static int build(cvl_layer *l, cvl_err *e) {
                                e);
 }
 
+/* In one call where there is a kernel for that, with the activation if it is a ReLU. */
 static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   const options *o = l->options;
-  cvl_tensor *y;
+  cvl_tensor *weight = cvl_slot_tensor(l, "weight"), *bias = cvl_slot_tensor(l, "bias"), *y;
   if (cvl_check_channels(&in[0]->shape, -1, o->input_size, s->e) != 0) return NULL;
-  y = cvl_call(s, &cvl_op_matmul, NULL, 2, in[0], cvl_slot_tensor(l, "weight"));
-  if (o->use_bias) y = cvl_add(s, y, cvl_slot_tensor(l, "bias"));
+  if (in[0]->dtype == weight->dtype && cvl_op_kernels(&cvl_op_affine, in[0], NULL) != NULL) {
+    bool relu = strcmp(cvl_activations[o->activation], "relu") == 0;
+    cvl_affine_options c = {relu ? CVL_AFFINE_RELU : CVL_AFFINE_IDENTITY};
+    y = cvl_call(s, &cvl_op_affine, &c, 3, in[0], weight, bias);
+    return relu ? y : cvl_activate(s, o->activation, y);
+  }
+  y = cvl_call(s, &cvl_op_matmul, NULL, 2, in[0], weight);
+  if (bias != NULL) y = cvl_add(s, y, bias);
   return cvl_activate(s, o->activation, y);
 }
 

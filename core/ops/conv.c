@@ -11,12 +11,11 @@
 */
 #include "ops/conv.h"
 
-#include "base/mem.h"
-#include "base/pool.h"
 #include "kernels/reference.h"
 #include "ops/conv_problem.h"
 
 #ifndef CVL_DESCRIBE
+#include "ops/bias_rows.h"
 
 #ifdef CVL_DTYPE_F32
 #define RUN(map, ...) cvl_conv_##map(__VA_ARGS__, e)
@@ -52,51 +51,6 @@ static int run_filter(const cvl_args *a, cvl_precision least, const cvl_tensor *
   return RUN(backward_filter, &p, cvl_data(x), cvl_data(gy), cvl_data(gw));
 }
 
-/* gb[k] = the sum of column k of gy {rows, K}: each part of the rows in double, then the parts in their order. Within a
-** part as many rows are taken at once as make a long loop. */
-enum { MOST_PARTS = 32, PART_ROWS = 256, LONG = 64 };
-
-typedef struct {
-  const real *gy;
-  double *sums; /* {parts, abreast, K} */
-  int64_t rows, K, size, abreast;
-} columns;
-
-static void sum_part(void *context, int64_t part, int worker) {
-  const columns *c = context;
-  int64_t first = part * c->size, rows = c->rows - first < c->size ? c->rows - first : c->size;
-  int64_t n = rows * c->K, width = c->abreast * c->K, i = 0;
-  double *restrict s = c->sums + part * width;
-  const real *restrict g = c->gy + first * c->K;
-  (void)worker;
-  for (; i + width <= n; i += width)
-    for (int64_t k = 0; k < width; k++) s[k] += (double)g[i + k];
-  for (int64_t k = 0; i + k < n; k++) s[k] += (double)g[i + k];
-}
-
-static int run_bias(const cvl_tensor *gy, const cvl_tensor *gb, cvl_err *e) {
-  columns c = {.gy = cvl_data(gy), .K = cvl_count(gb)};
-  int64_t parts;
-  real *out = cvl_data(gb);
-  if (c.K == 0) return 0;
-  c.rows = cvl_count(gy) / c.K;
-  c.abreast = (LONG - 1) / c.K + 1;
-  parts = (c.rows + PART_ROWS - 1) / PART_ROWS;
-  parts = parts > MOST_PARTS ? MOST_PARTS : parts;
-  c.size = parts > 0 ? (c.rows + parts - 1) / parts : 1;
-  parts = (c.rows + c.size - 1) / c.size;
-  if ((c.sums = cvl_alloc_array((size_t)(parts * c.abreast * c.K), sizeof *c.sums)) == NULL)
-    return cvl_fail_memory(e, parts * c.abreast * c.K * (int64_t)sizeof *c.sums); /* else zeroed */
-  cvl_parallel(parts, sum_part, &c);
-  for (int64_t k = 0; k < c.K; k++) {
-    double sum = 0;
-    for (int64_t i = 0; i < parts * c.abreast; i++) sum += c.sums[i * c.K + k];
-    out[k] = (real)sum;
-  }
-  cvl_free(c.sums);
-  return 0;
-}
-
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   return run_forward(a, CVL_CONV_FORWARD, a->in[0], a->in[1], a->n_in > 2 ? a->in[2] : NULL, y, e);
 }
@@ -107,7 +61,10 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   if (gx[0] != NULL && run_data(a, CVL_CONV_BACKWARD, gy, a->in[1], a->add & 1, gx[0], e) != 0)
     return -1;
   if (gx[1] != NULL && run_filter(a, CVL_CONV_BACKWARD, a->in[0], gy, gx[1], e) != 0) return -1;
-  if (a->n_in > 2 && gx[2] != NULL && run_bias(gy, gx[2], e) != 0) return -1;
+  if (a->n_in > 2 && gx[2] != NULL) {
+    int64_t K = cvl_count(gx[2]);
+    return sum_bias(cvl_data(gy), K > 0 ? cvl_count(gy) / K : 0, K, cvl_data(gx[2]), e);
+  }
   return 0;
 }
 

@@ -17,18 +17,19 @@
 #include "kernels/tile.h"
 
 enum {
-  GAP = 16,         /* floats between planes, which would else share sets of the cache */
-  BLOCK = 48,       /* tiles of a task when there are many; a multiple of every `mr` */
-  LEAST_TASKS = 24, /* or half of BLOCK is taken, */
-  FEW_TASKS = 16,   /* or, when half of these were not had, a quarter, */
-  NARROW = 128,     /* as with so few channels in all, whose tiles then fit a core's own cache */
-  GROUP = 128,      /* target channels between the second and the third step */
-  MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
-  LINE = 16,        /* floats in a line of the cache */
+  GAP = 16, /* floats between planes, which would else share sets of the cache */
+  /* Tiles of a task: half or a quarter of it, all multiples of every `mr`, where there would be fewer tasks than that, or
+  ** more floats of v and m than a core's own cache keeps. */
+  MOST_BLOCK = 48,
+  LEAST_TASKS = 20,
+  OWN = 3 << 16,
+  GROUP = 128,     /* target channels between the second and the third step */
+  MOST_ROWS = 192, /* in one product: their rows of V stay in a core's own cache */
+  LINE = 16,       /* floats in a line of the cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this would not stay in a core's own; */
-  PRODUCTS = 1 << 17,   /* the products of a task, in floats, do; */
+  PRODUCTS = 1 << 18,   /* the products of a task, in floats, do; */
   FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
   WORTH = 1 << 19       /* on several threads when they become so many floats */
 };
@@ -110,11 +111,16 @@ static void find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) 
 
 void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel) {
   int64_t down = g->mirrored[0] ? -1 : 1, across = g->mirrored[1] ? -1 : 1, h, w;
+  int64_t column[CVL_MOST_READS]; /* where a column starts in its row, negative outside the map */
   float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
   find_tile(g, tile, &h, &w);
-  for (int64_t i = 0, r = h; i < g->size; i++, r += down)
-    for (int64_t j = 0, s = w; j < g->size; j++, s += across)
-      *pixel++ = r >= 0 && r < g->H && s >= 0 && s < g->W ? image + (r * g->W + s) * g->C : outside;
+  for (int64_t j = 0; j < g->size; j++, w += across) column[j] = w < g->W ? w * g->C : -1;
+  for (int64_t i = 0; i < g->size; i++, h += down) {
+    bool inside = h >= 0 && h < g->H;
+    float *row = inside ? image + h * g->W * g->C : NULL;
+    for (int64_t j = 0; j < g->size; j++)
+      *pixel++ = inside && column[j] >= 0 ? row + column[j] : outside;
+  }
 }
 
 void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
@@ -221,10 +227,12 @@ static void block_task(void *context, int64_t chunk, int worker) {
 
 static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  j->block = BLOCK / 4;
-  if (j->tiles >= FEW_TASKS * j->block) j->block = BLOCK / 2;
-  if (j->tiles >= LEAST_TASKS * BLOCK && j->source.C + j->target.C > NARROW) j->block = BLOCK;
   j->group = min(j->panels, GROUP / nr);
+  j->block = MOST_BLOCK;
+  while (j->block > MOST_BLOCK / 4 &&
+         (j->tiles < LEAST_TASKS * j->block ||
+          j->planes * j->block * (chunks * CVL_CHUNK / j->pack + j->group * nr) > OWN))
+    j->block /= 2;
   j->v_chunk = j->block * CVL_CHUNK / j->pack;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
@@ -316,7 +324,7 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->tiles = images * j->target.high * j->target.wide;
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
-        (j->filter_planes * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < BLOCK / 2);
+        (j->filter_planes * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < MOST_BLOCK / 2);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_panels(j, e) : run_blocks(j, e);

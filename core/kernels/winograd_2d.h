@@ -14,39 +14,72 @@
 #include "kernels/vector.h"
 #include "kernels/winograd.h"
 
-enum { MOST = 9 }; /* length of a one-dimensional transform, either side */
+/*
+** Between the two directions, AVX-512 keeps a few rows of vectors in its registers, if the loops over them are unrolled. With
+** fewer registers all rows are put aside.
+*/
+enum {
+  MOST = 9, /* length of a one-dimensional transform, either side */
+  KEPT = LANES == 16 ? 18 : MOST * MOST,
+  UNROLLED = LANES == 16 ? MOST : 1
+};
 
 typedef void transform(vec *out, const vec *in);
 typedef void put(float *to, vec v);
 
-/* n channels from c on of {size, size} pixels to {places, places} planes. */
+/* LANES channels from c on of {size, size} pixels to {places, places} planes. */
 INLINE void to_planes(transform *f, put *write, const int size, const int places,
-                      const float *const *pixel, int64_t c, int64_t n, float *v, int64_t plane) {
-  vec half[MOST][MOST], in[MOST], out[MOST];
-  for (int s = 0; s < size; s++) {
+                      const float *const *pixel, int64_t c, float *v, int64_t plane) {
+  const int rows = KEPT / size;
+#pragma GCC unroll UNROLLED
+  for (int first = 0; first < places; first += rows) {
+    const int end = first + rows < places ? first + rows : places;
+    vec half[MOST][MOST], in[MOST], out[MOST];
+#pragma GCC unroll UNROLLED
+    for (int s = 0; s < size; s++) {
 #pragma GCC unroll 9
-    for (int r = 0; r < size; r++) in[r] = load_n(pixel[r * size + s] + c, n);
-    f(out, in);
+      for (int r = 0; r < size; r++) in[r] = load(pixel[r * size + s] + c);
+      f(out, in);
 #pragma GCC unroll 9
-    for (int r = 0; r < places; r++) half[r][s] = out[r];
+      for (int r = first; r < end; r++) half[r][s] = out[r];
+    }
+#pragma GCC unroll UNROLLED
+    for (int r = first; r < end; r++) {
+      f(out, half[r]);
+#pragma GCC unroll 9
+      for (int s = 0; s < places; s++, v += plane) write(v, out[s]);
+    }
   }
-  for (int r = 0; r < places; r++) {
-    f(out, half[r]);
-#pragma GCC unroll 9
-    for (int s = 0; s < places; s++, v += plane) write(v, out[s]);
+}
+
+/* Pixels as they are read: where fewer than LANES channels are left, from copies with zeros behind these. */
+typedef struct {
+  float copy[MOST * MOST][LANES];
+  const float *copies[MOST * MOST], *const *pixel;
+  int64_t c;
+} source;
+
+INLINE void find_source(source *s, int pixels, const float *const *pixel, int64_t c, int64_t left) {
+  s->pixel = pixel;
+  s->c = c;
+  if (left >= LANES) return;
+  for (int t = 0; t < pixels; t++) {
+    store(s->copy[t], left > 0 ? load_part(pixel[t] + c, left) : (vec){0});
+    s->copies[t] = s->copy[t];
   }
+  s->pixel = s->copies;
+  s->c = 0;
 }
 
 /* Words are floats, or hold `pack` channels. */
 INLINE void input_2d(transform *f, put *write, const int pack, const int size, const int places,
                      const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
-  int64_t c = 0;
-  for (; c + LANES <= C; c += LANES)
-    to_planes(f, write, size, places, pixel, c, LANES,
+  source s;
+  for (int64_t c = 0; c < C; c += LANES) {
+    find_source(&s, size * size, pixel, c, C - c);
+    to_planes(f, write, size, places, s.pixel, s.c,
               v + c / CVL_CHUNK * chunk + c % CVL_CHUNK / pack, plane);
-  if (c < C)
-    to_planes(f, write, size, places, pixel, c, C - c,
-              v + c / CVL_CHUNK * chunk + c % CVL_CHUNK / pack, plane);
+  }
 }
 
 /* As input_2d, to panels; the last one is filled with zeros. */
@@ -54,12 +87,10 @@ INLINE void gradient_2d(transform *f, put *write, const int size, const int plac
                         const float *const *pixel, int64_t K, float *z, int64_t plane,
                         int64_t panel, int nr) {
   int64_t whole = (K + nr - 1) / nr * nr;
+  source s;
   for (int64_t k = 0; k < whole; k += LANES) {
-    float *to = z + k / nr * panel + k % nr;
-    if (k + LANES <= K)
-      to_planes(f, write, size, places, pixel, k, LANES, to, plane);
-    else
-      to_planes(f, write, size, places, pixel, k, k < K ? K - k : 0, to, plane);
+    find_source(&s, size * size, pixel, k, K - k);
+    to_planes(f, write, size, places, s.pixel, s.c, z + k / nr * panel + k % nr, plane);
   }
 }
 
@@ -154,11 +185,11 @@ INLINE void filter_2d(transform *f, put *first, put *second, const int places, c
           pixel[t] =
               in_place ? w + t / 3 * tap[0] + t % 3 * tap[1] + (i + a) * row + j : square[a][t];
         if (second == NULL)
-          to_planes(f, first, 3, places, pixel, 0, LANES, u + (i + a) * nr + j, plane);
+          to_planes(f, first, 3, places, pixel, 0, u + (i + a) * nr + j, plane);
         else if ((i + a) % 2 == 0)
-          to_planes(f, first, 3, places, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
+          to_planes(f, first, 3, places, pixel, 0, u + (i + a) / 2 * nr + j, plane);
         else
-          to_planes(f, second, 3, places, pixel, 0, LANES, u + (i + a) / 2 * nr + j, plane);
+          to_planes(f, second, 3, places, pixel, 0, u + (i + a) / 2 * nr + j, plane);
       }
     }
 }

@@ -416,3 +416,86 @@ describe("nn.conv_norm", function()
     fails("tensor expected, got nil", conv, norm)
   end)
 end)
+
+describe("nn.conv_pool", function()
+  local nn = convlua.nn
+
+  local function layers(Pool, options)
+    local conv = nn.Conv2D{ filter_shape = { 3, 3, 3, 8 }, activation = "relu", bias_initializer = "he_normal" }
+    return conv, (Pool or nn.AvgPool2D)(options or {})
+  end
+
+  local function made_by(y) return y.made_by end
+
+  it("is one op where there are few channels and enough images, and what the layers give elsewhere", function()
+    local images = convlua.randn { 32, 9, 9, 3 }
+    for _, case in ipairs { -- the pooling's options, x, whether it is one op
+      { {}, images, true },
+      { { pool_size = 3 }, images, true },
+      { { pool_size = { 1, 7 } }, images, true },
+      { {}, convlua.randn { 2, 9, 9, 3 }, false },
+      { { pool_size = 3, strides = 2 }, images, false },
+      { { padding = "same" }, images, false },
+      { { pool_size = 2, padding = 1 }, images, false },
+      { { pool_size = 2, ceil_mode = true }, images, false },
+      { {}, images:cast "float64", false },
+    } do
+      for _, Pool in ipairs { nn.AvgPool2D, nn.MaxPool2D } do
+        local conv, pool = layers(Pool, case[1])
+        conv:to(case[2].dtype)
+        local y = nn.conv_pool(conv, pool, case[2])
+        assert(distance(y, pool(conv(case[2]))) <= 1e-5)
+        assert.equal(case[3], made_by(y) == "conv_pool")
+        assert(distance(convlua.no_grad(nn.conv_pool, conv, pool, case[2]), y) <= 1e-6)
+      end
+    end
+  end)
+
+  it("is what through and Sequential do, and who watches sees both layers", function()
+    local conv, pool = layers()
+    local x = convlua.randn { 16, 8, 8, 3 }
+    assert.equal("conv_pool", made_by(x:through(conv, pool)))
+    local model = nn.Sequential{ conv, { pool = pool }, nn.Flatten{} }
+    assert.same(flat(x:through(conv, pool)), flat(model(x)))
+    local seen = {}
+    nn.watch(function(part) seen[#seen + 1] = part end, model, x)
+    assert.same({ conv, pool, model[3] }, seen)
+  end)
+
+  it("adds its gradient to that of another use, and gives those that are wanted", function()
+    local conv, pool = layers()
+    local x = leaf(convlua.randn { 16, 8, 8, 3 })
+    local z = x * 1
+    local joined = grad((nn.conv_pool(conv, pool, z):sum() + z:square():sum()), { x }, { retain_graph = true })[1]
+    local apart = grad((pool(conv(z)):sum() + z:square():sum()), { x })[1]
+    assert(distance(joined, apart) <= 1e-5)
+    conv.filter.requires_grad = false
+    local bias = grad(nn.conv_pool(conv, pool, x):sum(), { conv.bias })[1]
+    assert(distance(bias, grad(pool(conv(x)):sum(), { conv.bias })[1]) <= 1e-5)
+  end)
+
+  it("keeps NaN, which has no share in the gradient behind a ReLU", function()
+    for _, Pool in ipairs { nn.AvgPool2D, nn.MaxPool2D } do
+      local conv, pool = layers(Pool)
+      local x = convlua.randn { 16, 8, 8, 3 }
+      x:slice(1, 3, 3):slice(2, 1, 1):slice(3, 1, 1):fill_(0 / 0)
+      local joined, apart = flat(nn.conv_pool(conv, pool, x)), flat(pool(conv(x)))
+      for i, v in ipairs(apart) do assert.equal(v ~= v, joined[i] ~= joined[i]) end
+    end
+  end)
+
+  it("says what does not fit, and where", function()
+    local conv, pool = layers()
+    local function fails(message, ...)
+      local ok, text = pcall(nn.conv_pool, ...)
+      assert.is_false(ok)
+      assert(text:find(message, 1, true), text)
+    end
+    fails("Conv2D", conv, pool, convlua.randn { 16, 8, 8, 2 })
+    fails("a convolution and a pooling expected, got Conv2D and BatchNorm", conv, nn.BatchNorm { feature_count = 8 },
+      convlua.randn { 16, 8, 8, 3 })
+    fails("tensor expected, got nil", conv, pool)
+    local _, text = pcall(function() return (nn.conv_pool(conv, pool, 5)) end)
+    assert.matches("conv_spec.lua:%d+: bad argument #3", text)
+  end)
+end)

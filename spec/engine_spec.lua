@@ -3,9 +3,13 @@
 
 local command = require "spec.support.command"
 
-local function check(isa, algorithm)
-  local r = command.run({ "spec/support/conv_error.lua" },
+local function run(script, isa, algorithm)
+  return command.run({ "spec/support/" .. script .. ".lua" },
     { before = ("CONVLUA_ISA=%s CONVLUA_CONV=%s"):format(isa, algorithm) })
+end
+
+local function check(isa, algorithm)
+  local r = run("conv_error", isa, algorithm)
   if r.err:find "this CPU has no" then return nil end
   assert.equal("", r.err)
   local found = {}
@@ -30,6 +34,20 @@ describe("the CPU engine", function()
         end
       end)
     end
+  end
+
+  for _, isa in ipairs { "baseline", "avx2", "avx512" } do
+    it("convolves, rectifies and pools in one pass to 1e-5 with " .. isa, function()
+      local r, cases = run("conv_pool_error", isa, "direct"), 0
+      if r.err:find "this CPU has no" then return pending("this CPU has no " .. isa) end
+      assert.equal("", r.err)
+      for case, worst, same in r.out:gmatch "([^\t\n]+)\t(%S+)\t(%a+)" do
+        cases = cases + 1
+        assert.is_true(tonumber(worst) <= 1e-5, ("case %s: error %s"):format(case, worst))
+        assert.equal("true", same, ("case %s: the bits depend on the threads"):format(case))
+      end
+      assert.equal(26, cases)
+    end)
   end
 
   it("refuses an instruction set that it does not know", function()

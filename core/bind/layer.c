@@ -5,7 +5,7 @@
 **   layer:parameters(), layer:buffers()      lists of {name, tensor}, by name
 **   layer:train(), layer:eval(), layer:to(dtype or device)
 **   layer:multiply_adds(shape), layer:window()
-** and core.conv_norm(conv, norm, x, residual).
+** and core.conv_norm(conv, norm, x, residual), core.conv_pool(conv, pool, x).
 */
 #include <string.h>
 
@@ -14,6 +14,7 @@
 #include "bind/open.h"
 #include "bind/options.h"
 #include "layers/conv_norm.h"
+#include "layers/conv_pool.h"
 
 #define CVL_LAYER_TYPE "convlua.layer"
 
@@ -126,6 +127,40 @@ static int conv_norm(lua_State *L) {
   for (int attempt = 0;; attempt++) {
     residual = lua_isnil(L, 4) ? NULL : cvl_check_tensor(L, 4);
     rc = cvl_conv_norm(conv, norm, cvl_check_tensor(L, 3), residual, y, &e);
+    if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
+    cvl_collect_all(L);
+    e = (cvl_err){0};
+  }
+  if (rc != 0) return cvl_raise(L, conv->type->name, &e);
+  cvl_collect_if_due(L);
+  return 1;
+}
+
+/* pool(conv(x)), two calls that are seen. */
+static int conv_pool_watched(lua_State *L) {
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 3);
+  lua_call(L, 1, 1);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+/* conv_pool(conv, pool, x) -> pool(conv(x)) */
+static int conv_pool(lua_State *L) {
+  cvl_layer *conv = check_layer(L, 1), *pool = check_layer(L, 2);
+  cvl_tensor **y;
+  cvl_err e = {0};
+  int rc;
+  lua_settop(L, 3);
+  cvl_check_tensor(L, 3);
+  if (conv->type->n_in != 1 || pool->type->n_in != 1)
+    return luaL_error(L, "conv_pool: a convolution and a pooling expected, got %s and %s",
+                      conv->type->name, pool->type->name);
+  if (is_watched(L, 1)) return conv_pool_watched(L);
+  y = cvl_box(L);
+  for (int attempt = 0;; attempt++) {
+    rc = cvl_conv_pool_layers(conv, pool, cvl_check_tensor(L, 3), y, &e);
     if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
     cvl_collect_all(L);
     e = (cvl_err){0};
@@ -374,4 +409,6 @@ void cvl_open_layer(lua_State *L) {
   lua_setfield(L, -2, "layers");
   lua_pushcfunction(L, conv_norm);
   lua_setfield(L, -2, "conv_norm");
+  lua_pushcfunction(L, conv_pool);
+  lua_setfield(L, -2, "conv_pool");
 }

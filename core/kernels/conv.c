@@ -99,6 +99,21 @@ static algorithm choose(const cvl_conv *p, pass way) {
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 
+bool cvl_conv_pool_suits(const cvl_conv_pool *p) {
+  algorithm wanted = forced_algorithm();
+  if ((wanted != ANY && wanted != DIRECT) || !cvl_hwcn_pool_possible(p)) return false;
+  return wanted == DIRECT ||
+         (is_direct_faster(&p->conv, FORWARD) &&
+          !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv)));
+}
+
+int64_t cvl_conv_pool_marks(const cvl_conv_pool *p) { return cvl_hwcn_pool_marks(p); }
+
+int cvl_conv_pool_forward(const cvl_conv_pool *p, const float *x, const float *w, const float *bias,
+                          uint16_t *marks, float *z, cvl_err *e) {
+  return cvl_hwcn_pool_forward(p, x, w, bias, marks, z, e);
+}
+
 static const struct {
   int (*forward)(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
                  float *y, cvl_err *e);
@@ -148,4 +163,19 @@ int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, b
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e) {
   return algorithms[choose(p, FILTER)].backward_filter(p, x, gy, gw, e);
+}
+
+int cvl_conv_pool_backward(const cvl_conv_pool *p, const float *x, const float *w,
+                           const uint16_t *marks, const float *gz, bool add, float *gx, float *gw,
+                           float *gb, cvl_err *e) {
+  const cvl_conv *c = &p->conv;
+  int64_t n = c->N * c->in[0] * c->in[1] * c->in[2] * c->C;
+  float *aside = NULL;
+  int rc = -1;
+  if (gx == NULL || !add) return cvl_hwcn_pool_backward(p, x, w, marks, gz, gx, gw, gb, e);
+  if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
+  if ((rc = cvl_hwcn_pool_backward(p, x, w, marks, gz, aside, gw, gb, e)) == 0)
+    cvl_parallel_range(n, 1 << 14, add_range, &(sum){aside, gx});
+  cvl_scratch_give(aside);
+  return rc;
 }

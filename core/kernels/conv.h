@@ -21,6 +21,18 @@ typedef struct cvl_conv {
   bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
+/*
+** z = pool(act(conv(x, w) + bias)), for training: a pooling whose windows lie side by side without padding. What is left
+** over at the end of an axis belongs to no window, and conv.out does not count it.
+**   z {N, conv.out[i] / window[i], K}      act: the identity or ReLU
+*/
+typedef struct cvl_conv_pool {
+  cvl_conv conv;
+  bool relu,
+      max; /* the largest of a window, or the mean; NaN stays as it is in ops/pool.c and ops/activation.c */
+  int64_t window[3]; /* window[0] is 1; all 1: no pooling */
+} cvl_conv_pool;
+
 /* Takes the algorithm named - direct, lines, winograd or gemm - wherever it is possible, and gemm elsewhere: for tests and
 ** measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
@@ -33,5 +45,20 @@ int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, b
                            cvl_err *e);
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e);
+
+/* Whether the functions below do it, and faster than one after the other: few channels, enough images. */
+bool cvl_conv_pool_suits(const cvl_conv_pool *p);
+/* A bit for each output of the convolution: whether z's gradient reaches it. So many numbers of 16 bits. */
+int64_t cvl_conv_pool_marks(const cvl_conv_pool *p);
+/* `marks` NULL: no gradient is wanted. */
+int cvl_conv_pool_forward(const cvl_conv_pool *p, const float *x, const float *w, const float *bias,
+                          uint16_t *marks, float *z, cvl_err *e);
+/* Gradients that are not wanted are NULL. The data's is added to gx when `add`. */
+int cvl_conv_pool_backward(const cvl_conv_pool *p, const float *x, const float *w,
+                           const uint16_t *marks, const float *gz, bool add, float *gx, float *gw,
+                           float *gb, cvl_err *e);
+/* The marks as numbers {N, out, K}, 0 or 1, and 0 for what belongs to no window. */
+void cvl_conv_pool_shares(const cvl_conv_pool *p, const uint16_t *marks, const int64_t out[3],
+                          float *shares);
 
 #endif

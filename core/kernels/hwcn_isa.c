@@ -72,25 +72,31 @@ static void collect(const float *from, int64_t n, float *to, int64_t distance, i
 }
 
 /* `count` positions by `width` filters; both are constants where this is called. */
-INLINE void forward_tile(const cvl_hwcn_rows *r, const float *x, const float *w, const float *bias,
+INLINE void forward_tile(const cvl_hwcn_rows *r, int64_t q, const float *w, const float *bias,
                          float *y, const int count, const int width) {
+  const float *x = r->x + q * r->step;
+  int64_t first = r->first[q + count - 1], last = r->last[q];
   vec sum[SUMS];
 #pragma GCC unroll 8
   for (int k = 0; k < width; k++)
 #pragma GCC unroll 8
     for (int i = 0; i < count; i++) sum[i * width + k] = bias != NULL ? splat(bias[k]) : (vec){0};
-  for (int64_t j = 0; j < r->sums; j++, w += width) {
-    const float *at = x + r->offset[j];
-    vec v[CVL_HWCN_SPARE];
+  for (int64_t l = r->first_line; l < r->last_line; l++) {
+    const float *f = w + (l * r->line + first) * width;
+    for (int64_t j = l * r->line + first; j < l * r->line + last; j++, f += width) {
+      const float *at = x + r->offset[j];
+      vec v[CVL_HWCN_SPARE];
 #pragma GCC unroll 8
-    for (int i = 0; i < count; i++) v[i] = load(at + i * r->step);
+      for (int i = 0; i < count; i++) v[i] = load(at + i * r->step);
 #pragma GCC unroll 8
-    for (int k = 0; k < width; k++) {
-      vec f = splat(w[k]);
+      for (int k = 0; k < width; k++) {
+        vec one = splat(f[k]);
 #pragma GCC unroll 8
-      for (int i = 0; i < count; i++) sum[i * width + k] += f * v[i];
+        for (int i = 0; i < count; i++) sum[i * width + k] += one * v[i];
+      }
     }
   }
+  y += q * r->pitch;
 #pragma GCC unroll 8
   for (int i = 0; i < count; i++)
 #pragma GCC unroll 8
@@ -125,18 +131,33 @@ INLINE void filter_tile(const cvl_hwcn_rows *r, const int64_t *offset, const flo
     for (int k = 0; k < width; k++) store(acc + (i * width + k) * LANES, sum[i * width + k]);
 }
 
-#define KERNELS(width)                                                                    \
-  static void forward_##width(const cvl_hwcn_rows *r, const float *w, const float *bias,  \
-                              float *y) {                                                 \
-    int64_t q = 0;                                                                        \
-    for (; q + DEEP(width) <= r->positions; q += DEEP(width))                             \
-      forward_tile(r, r->x + q * r->step, w, bias, y + q * r->pitch, DEEP(width), width); \
-    for (; q < r->positions; q++)                                                         \
-      forward_tile(r, r->x + q * r->step, w, bias, y + q * r->pitch, 1, width);           \
-  }                                                                                       \
-  static void filter_##width(const cvl_hwcn_rows *r, const float *gy, float *acc) {       \
-    for (int64_t j = 0; j < r->sums; j += DEEP(width))                                    \
-      filter_tile(r, r->offset + j, gy, acc + j * width * LANES, DEEP(width), width);     \
+/* Tiles of nearly the same number of positions, so that none is too small to keep the multipliers busy. */
+#define POSITIONS(n, width)                                         \
+  case n:                                                           \
+    if (n <= DEEP(width)) forward_tile(r, q, w, bias, y, n, width); \
+    break
+
+#define KERNELS(width)                                                                   \
+  static void forward_##width(const cvl_hwcn_rows *r, const float *w, const float *bias, \
+                              float *y) {                                                \
+    int64_t tiles = (r->positions + DEEP(width) - 1) / DEEP(width);                      \
+    for (int64_t t = 0, q = 0, n; t < tiles; t++, q += n) {                              \
+      n = (r->positions - q) / (tiles - t);                                              \
+      switch (n) {                                                                       \
+        POSITIONS(1, width);                                                             \
+        POSITIONS(2, width);                                                             \
+        POSITIONS(3, width);                                                             \
+        POSITIONS(4, width);                                                             \
+        POSITIONS(5, width);                                                             \
+        POSITIONS(6, width);                                                             \
+        POSITIONS(7, width);                                                             \
+        POSITIONS(8, width);                                                             \
+      }                                                                                  \
+    }                                                                                    \
+  }                                                                                      \
+  static void filter_##width(const cvl_hwcn_rows *r, const float *gy, float *acc) {      \
+    for (int64_t j = 0; j < r->sums; j += DEEP(width))                                   \
+      filter_tile(r, r->offset + j, gy, acc + j * width * LANES, DEEP(width), width);    \
   }
 
 KERNELS(1)
@@ -181,24 +202,101 @@ static void filter(const cvl_hwcn_rows *r, const float *gy, int width, float *ac
                                              acc + k * (r->sums + CVL_HWCN_SPARE) * LANES);
 }
 
+/* LANES vectors, each lane of the result the sum of one: the transpose's rows added by halves. */
+INLINE vec sums_of(const float *from) {
+  vec a[LANES];
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) a[i] = load(from + i * LANES);
+  transpose(a);
+#pragma GCC unroll 4
+  for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < half; i++) a[i] += a[i + half];
+  return a[0];
+}
+
+/* The sums lie n filters at a time; behind the last there are some to spare. */
 static void reduce(const float *acc, int64_t sums, int64_t K, int width, float *gw) {
   for (int64_t k = 0; k < K; k += width) {
     const float *from = acc + k * (sums + CVL_HWCN_SPARE) * LANES;
-    int64_t n = at_most(width, K - k);
-    for (int64_t j = 0; j < sums; j++)
-      for (int64_t i = 0; i < n; i++, from += LANES) {
-        float sum = 0;
-        for (int m = 0; m < LANES; m++) sum += from[m];
-        gw[j * K + k + i] = sum;
+    int64_t n = at_most(width, K - k), at = 0, column = 0;
+    for (int64_t i = 0; i < sums * n; i += LANES) {
+      float s[LANES];
+      store(s, sums_of(from + i * LANES));
+      for (int64_t m = 0; m < at_most(LANES, sums * n - i); m++) {
+        gw[at * K + k + column] = s[m];
+        if (++column == n) column = 0, at++;
       }
+    }
   }
+}
+
+INLINE vec where(ivec m, vec v) { return (vec)(m & (ivec)v); }
+
+/* One filter of one window, y from its first place on and the marks likewise. */
+INLINE vec mean_of(const cvl_hwcn_windows *v, const float *y, uint16_t *marks) {
+  int64_t row = v->count * v->wide * v->K;
+  vec sum = {0};
+  for (int64_t i = 0; i < v->high; i++)
+    for (int64_t j = 0; j < v->wide; j++) {
+      vec one = load(y + (i * row + j * v->K) * LANES);
+      if (marks != NULL) marks[i * row + j * v->K] = (uint16_t)(v->relu ? bits_of(one > 0) : ~0u);
+      sum += v->relu ? where(~(one <= 0), one) : one;
+    }
+  return sum * (1 / (float)(v->high * v->wide));
+}
+
+/* The first of equals stays, and so does the first NaN. */
+INLINE vec largest_of(const cvl_hwcn_windows *v, const float *y, uint16_t *marks) {
+  int64_t row = v->count * v->wide * v->K;
+  vec best = load(y);
+  ivec place = {0};
+  for (int64_t i = 0; i < v->high; i++)
+    for (int64_t j = 0; j < v->wide; j++) {
+      vec one = load(y + (i * row + j * v->K) * LANES);
+      ivec better = ~(one <= best) & (best == best);
+      best = (vec)((better & (ivec)one) | (~better & (ivec)best));
+      place = (better & (int32_t)(i * v->wide + j)) | (~better & place);
+    }
+  if (marks != NULL) {
+    ivec has_share = v->relu ? best > 0 : ~(ivec){0};
+    for (int64_t i = 0; i < v->high; i++)
+      for (int64_t j = 0; j < v->wide; j++)
+        marks[i * row + j * v->K] =
+            (uint16_t)bits_of((place == (int32_t)(i * v->wide + j)) & has_share);
+  }
+  return v->relu ? where(~(best <= 0), best) : best;
+}
+
+static void pool(const cvl_hwcn_windows *v, const float *y, uint16_t *marks, float *z) {
+  for (int64_t q = 0; q < v->count; q++)
+    for (int64_t k = 0; k < v->K; k++, z += LANES) {
+      int64_t at = q * v->wide * v->K + k;
+      uint16_t *mark = marks != NULL ? marks + at : NULL;
+      store(z, v->max ? largest_of(v, y + at * LANES, mark) : mean_of(v, y + at * LANES, mark));
+    }
+}
+
+static void unpool(const cvl_hwcn_windows *v, const float *gz, const uint16_t *marks, float *gy,
+                   int64_t pitch, float *sum) {
+  vec scale = splat(v->max ? 1 : 1 / (float)(v->high * v->wide));
+  for (int64_t q = 0; q < v->count; q++, gz += v->K * LANES)
+    for (int64_t j = 0; j < v->wide; j++, gy += pitch, marks += v->K)
+      for (int64_t k = 0; k < v->K; k++) {
+        vec g = where(lanes_of(marks[k]), load(gz + k * LANES) * scale);
+        store(gy + k * LANES, g);
+        if (sum != NULL) store(sum + k * LANES, load(sum + k * LANES) + g);
+      }
 }
 
 const cvl_hwcn CVL_ISA_NAME(cvl_hwcn) = {.lanes = LANES,
                                          .width = WIDTH,
+                                         .held = SUMS,
                                          .spread = spread,
                                          .collect = collect,
                                          .forward = forward,
                                          .finish = finish,
+                                         .pool = pool,
+                                         .unpool = unpool,
                                          .filter = filter,
                                          .reduce = reduce};

@@ -6,7 +6,7 @@
 #define CVL_KERNELS_VECTOR_H
 
 #include <stdint.h>
-#ifdef __AVX512F__
+#ifdef __SSE__
 #include <immintrin.h>
 #endif
 
@@ -54,6 +54,30 @@ INLINE void stream_end(void) {
 #endif
 }
 INLINE vec splat(float x) { return x - (vec){0}; }
+
+/* A comparison's result as bits, that of the first lane lowest, and back. */
+INLINE unsigned bits_of(ivec m) {
+#if defined(__AVX512DQ__)
+  return _mm512_movepi32_mask((__m512i)m);
+#elif defined(__AVX__)
+  return (unsigned)_mm256_movemask_ps((__m256)m);
+#elif defined(__SSE__)
+  return (unsigned)_mm_movemask_ps((__m128)m);
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+  return bits;
+#endif
+}
+INLINE ivec lanes_of(unsigned bits) {
+#if defined(__AVX512DQ__)
+  return (ivec)_mm512_movm_epi32((__mmask16)bits);
+#else
+  ivec bit = {0};
+  for (int i = 0; i < LANES; i++) bit[i] = 1 << i;
+  return (bit & (int32_t)bits) != 0;
+#endif
+}
 
 /* The first n < LANES floats; the rest is zero. */
 INLINE vec load_part(const float *p, int64_t n) {

@@ -10,6 +10,7 @@
 #include "autograd/autograd.h"
 #include "layers/layer.h"
 #include "ops/conv_norm.h"
+#include "ops/conv_pool.h"
 #include "ops/view.h"
 
 typedef struct {
@@ -94,6 +95,21 @@ static cvl_tensor *forward_relu(cvl_scope *s, const cvl_layer *l, const cvl_conv
                   cvl_slot_tensor(l, "bias"), NULL, NULL, NULL, NULL, NULL);
 }
 
+/* With a pooling behind it, or with its own ReLU alone where `pool` is NULL, in one pass where there is one that is faster. */
+static cvl_tensor *forward_pool(cvl_scope *s, cvl_layer *l, cvl_tensor *x, const cvl_layer *pool) {
+  const options *o = l->options;
+  bool relu = strcmp(cvl_activations[o->activation], "relu") == 0, max = false;
+  int axes = axes_of(l);
+  const cvl_pool_options *p = pool != NULL ? pool->type->pooling(pool, &axes, &max) : NULL;
+  cvl_conv_options conv = conv_options(o);
+  cvl_conv_pool_options c;
+  cvl_tensor *filter = cvl_slot_tensor(l, "filter");
+  if ((!relu && o->activation != 0) || axes != axes_of(l) ||
+      !cvl_conv_pool_options_for(&c, x, filter, &conv, relu, max, p))
+    return NULL;
+  return cvl_call(s, &cvl_op_conv_pool, &c, 3, x, filter, cvl_slot_tensor(l, "bias"));
+}
+
 static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   static const cvl_op *const ops[] = {&cvl_op_conv1d, &cvl_op_conv2d, &cvl_op_conv3d};
   const options *o = l->options;
@@ -103,6 +119,8 @@ static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   if (cvl_check_channels(&in[0]->shape, axes + 2, filter->shape.dim[axes] * o->groups, s->e) != 0)
     return NULL;
   if ((y = forward_relu(s, l, &c, in[0])) != NULL || cvl_scope_failed(s)) return y;
+  if (o->activation != 0 && (y = forward_pool(s, l, in[0], NULL)) != NULL) return y;
+  if (cvl_scope_failed(s)) return NULL;
   return cvl_activate(s, o->activation,
                       cvl_call(s, ops[axes - 1], &c, 3, in[0], filter, cvl_slot_tensor(l, "bias")));
 }
@@ -205,9 +223,10 @@ static int depthwise_cost(const cvl_layer *l, const cvl_shape *x, cvl_shape *y,
   CVL_USE_BIAS(options), CVL_ACTIVATION(options), CVL_FILTER_INITIALIZER(options), \
       CVL_BIAS_INITIALIZER(options)
 
-#define CONV                                                                                 \
-  .n_in = 1, .build = build, .forward = forward, .forward_norm = forward_norm, .cost = cost, \
-  .window = window, CVL_OPTIONS(options, FILTER, STRIDES, PADDING, DILATIONS, GROUPS, REST)
+#define CONV                                                                   \
+  .n_in = 1, .build = build, .forward = forward, .forward_norm = forward_norm, \
+  .forward_pool = forward_pool, .cost = cost, .window = window,                \
+  CVL_OPTIONS(options, FILTER, STRIDES, PADDING, DILATIONS, GROUPS, REST)
 
 CVL_LAYER(Conv1D,
   .doc = "Conv1D{filter_shape = {length, in, out}, strides = 1, padding = \"valid\", dilations = 1, groups = 1, use_bias = true, activation = \"identity\"}\n"

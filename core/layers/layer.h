@@ -28,6 +28,8 @@ typedef struct cvl_statistics {
   bool relu;
 } cvl_statistics;
 
+struct cvl_pool_options; /* ops/pool.h */
+
 typedef struct cvl_layer_type cvl_layer_type;
 typedef struct cvl_layer {
   const cvl_layer_type *type;
@@ -50,6 +52,10 @@ struct cvl_layer_type {
   bool (*statistics)(const cvl_layer *l, cvl_statistics *given);
   cvl_tensor *(*forward_norm)(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
                               const cvl_statistics *norm);
+  /* For conv_pool.h: the pooling's options, whose axes' number and kind are told; and forward with a pooling behind it, NULL
+  ** when that is not done in one pass. */
+  const struct cvl_pool_options *(*pooling)(const cvl_layer *l, int *axes, bool *max);
+  cvl_tensor *(*forward_pool)(cvl_scope *s, cvl_layer *l, cvl_tensor *x, const cvl_layer *pool);
   /* The shape of y for an x of this shape, and how many products are added up for it; both start as x's and 0. NULL: so
   ** they stay. */
   int (*cost)(const cvl_layer *l, const cvl_shape *x, cvl_shape *y, int64_t *multiply_adds,

@@ -36,6 +36,12 @@ static void window(const cvl_layer *l, cvl_window *w) {
   cvl_window_spread(w, given ? &o->strides : &o->pool_size, "strides", w->stride, NULL);
 }
 
+static const cvl_pool_options *pooling(const cvl_layer *l, int *axes, bool *max) {
+  *axes = axes_of(l);
+  *max = l->type->name[0] == 'M';
+  return l->options;
+}
+
 static cvl_tensor *max_pool(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
   static const cvl_op *const ops[] = {&cvl_op_max_pool1d, &cvl_op_max_pool2d, &cvl_op_max_pool3d};
   return cvl_call(s, ops[axes_of(l) - 1], l->options, 1, in[0]);
@@ -79,12 +85,13 @@ static cvl_tensor *global_max(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in)
           P, padding,                                                                        \
           "\"valid\" (none), \"same\", a number, {h, w} or {{top, bottom}, {left, right}}"), \
       CVL_FLAG(P, ceil_mode, 0, "round the output size up: the last window may hang over the end")
-#define MAX                                                                       \
-  .n_in = 1, .build = build, .forward = max_pool, .cost = cost, .window = window, \
-  CVL_OPTIONS(P, MAX_OPTIONS)
-#define AVG                                                                       \
-  .n_in = 1, .build = build, .forward = avg_pool, .cost = cost, .window = window, \
-  CVL_OPTIONS(P, MAX_OPTIONS,                                                     \
+#define MAX                                                                         \
+  .n_in = 1, .build = build, .forward = max_pool, .pooling = pooling, .cost = cost, \
+  .window = window, CVL_OPTIONS(P, MAX_OPTIONS)
+#define AVG                                                                         \
+  .n_in = 1, .build = build, .forward = avg_pool, .pooling = pooling, .cost = cost, \
+  .window = window,                                                                 \
+  CVL_OPTIONS(P, MAX_OPTIONS,                                                       \
               CVL_FLAG(P, count_padding, 0, "divide by the places inside the padding too"))
 
 #define SIZES "{pool_size = 2, strides = pool_size, padding = \"valid\", ceil_mode = false"

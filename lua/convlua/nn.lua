@@ -8,6 +8,7 @@
 --   nn.views(model, {...})               the mean over several views of an image (nn/views.lua)
 --   nn.options(given, defaults, who)     options of modules (nn/options.lua)
 --   nn.conv_norm(conv, norm, x, residual)  norm(conv(x), residual), in inference in one pass
+--   nn.conv_pool(conv, pool, x)          pool(conv(x)), in one pass where that is faster
 --   nn.watch(tell, f, ...)               see every layer at work (nn/trace.lua)
 
 local core = require "convlua.core"
@@ -21,7 +22,7 @@ local nn = {
   Module = module.Module,
   options = options.read, required = options.required, optional = options.optional,
   choice = options.choice,
-  watch = trace.watch, conv_norm = core.conv_norm,
+  watch = trace.watch, conv_norm = core.conv_norm, conv_pool = core.conv_pool,
   views = require "convlua.nn.views",
 }
 

@@ -1,11 +1,24 @@
 --- Methods of tensors that are written in Lua. Loaded with the library; adds to the tensors' own.
 
 local core = require "convlua.core"
+local joined = require "convlua.nn.joined"
 local methods = core.tensor_methods
 
---- x:through(a, b, c) = c(b(a(x))): layers, modules or functions, one after the other.
+--- x:through(a, b, c) = c(b(a(x))): layers, modules or functions, one after the other; a layer and
+-- the one behind it in one pass where nn/joined.lua knows how.
 function methods.through(x, ...)
-  for i = 1, select("#", ...) do x = (select(i, ...))(x) end
+  local count, i = select("#", ...), 1
+  while i <= count do
+    local part, after = select(i, ...)
+    local both = joined(part, after)
+    if both then
+      x = both(part, after, x)
+      i = i + 2
+    else
+      x = part(x)
+      i = i + 1
+    end
+  end
   return x
 end
 

@@ -1,6 +1,6 @@
 --- Modules made of modules: one after the other, around each other, from a function.
 
-local core = require "convlua.core"
+local joined = require "convlua.nn.joined"
 local options = require "convlua.nn.options"
 local Module = require "convlua.nn.module".Module
 
@@ -17,8 +17,8 @@ end
 --   nn.Sequential{ nn.Flatten{}, nn.Dense{...}, nn.relu }          parts "1", "2", ...
 --   nn.Sequential{ { conv = nn.Conv2D{...} }, { act = nn.relu } }  parts "conv", "act"
 -- A part is anything that can be called with a tensor; model[i] or model.conv is the part. Further
--- arguments of the call go to the first part. In inference, with no gradient recorded, a convolution
--- and a BatchNorm behind it are computed in one pass, as by nn.conv_norm.
+-- arguments of the call go to the first part. A layer and the one behind it are computed in one pass
+-- where nn/joined.lua knows how.
 local Sequential = Module("Sequential", function(self, parts)
   if type(parts) ~= "table" then
     error("Sequential: a table of layers expected, got " .. type(parts), 3)
@@ -47,21 +47,13 @@ local Sequential = Module("Sequential", function(self, parts)
   self._names = names
 end)
 
-local function is_layer(part) return type(part) == "userdata" end
-
---- Whether the two go through core.conv_norm, which takes any layer before the normalization.
-local function are_conv_and_norm(part, after)
-  return is_layer(part) and is_layer(after) and after.type == "BatchNorm"
-    and part.type:find("Conv", 1, true) ~= nil
-end
-
 function Sequential:forward(x, ...)
-  local names, inference = self._names, not core.autograd.enabled()
-  local extra, i = select("#", ...), 1
+  local names, extra, i = self._names, select("#", ...), 1
   while names[i] do
-    local part, after = self[names[i]], inference and self[names[i + 1]]
-    if after and (i > 1 or extra == 0) and are_conv_and_norm(part, after) then
-      x = core.conv_norm(part, after, x)
+    local part, after = self[names[i]], names[i + 1] and self[names[i + 1]]
+    local both = (i > 1 or extra == 0) and joined(part, after)
+    if both then
+      x = both(part, after, x)
       i = i + 2
     else
       if i == 1 then x = part(x, ...) else x = part(x) end

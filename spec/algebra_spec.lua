@@ -78,6 +78,16 @@ describe("comparisons", function()
     same({ { true, false }, { false, false } }, convlua.eq(x, tensor { { 1 }, { 9 } }))
     assert.equal("bool", convlua.ge(x, x).dtype)
   end)
+  it("are methods: the operators of Lua, which can give but one truth, refuse tensors", function()
+    local x = tensor { 1, 2 }
+    for _, compare in ipairs {
+      function() return x < x end, function() return x <= x end, function() return x > 1 end, function() return 1 >= x end,
+    } do
+      assert.raises_like(compare, "<, <=, > and >= do not compare tensors: write x:lt(y),")
+    end
+    assert.is_true(x == x)
+  end)
+
   it("are false with NaN, but for ne", function()
     local x = tensor { nan }
     for _, name in ipairs { "eq", "lt", "le", "gt", "ge" } do same({ false }, convlua[name](x, x)) end

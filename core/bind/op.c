@@ -277,6 +277,13 @@ static int ops(lua_State *L) {
   return 1;
 }
 
+/* x < y, x <= y, x > y, x >= y: Lua would make one true or false of whatever this returned. */
+static int refuse_order(lua_State *L) {
+  return luaL_error(
+      L, "<, <=, > and >= do not compare tensors: write x:lt(y), x:le(y), x:gt(y), x:ge(y), which "
+         "compare element by element");
+}
+
 void cvl_open_op(lua_State *L) {
   static const struct {
     const char *event, *op;
@@ -300,6 +307,10 @@ void cvl_open_op(lua_State *L) {
     else
       lua_setfield(L, -2, list[i]->name);
   }
+  lua_pushcfunction(L, refuse_order);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__lt");
+  lua_setfield(L, -2, "__le");
   lua_pop(L, 1);
   lua_pushcfunction(L, ops);
   lua_setfield(L, module, "ops");

@@ -76,6 +76,10 @@ local cases = {
   { "conv2d", { 1, 9, 9, 6 }, { 3, 3, 1, 12 }, { groups = 6, strides = 2, padding = "same" } },
   { "conv2d", { 1, 12, 12, 4 }, { 4, 4, 4, 70 }, { padding = { { 0, 3 }, { 2, 0 } } } },
   { "conv2d", { 1, 13, 5, 33 }, { 5, 1, 33, 17 }, { dilations = { 3, 1 }, padding = "valid" } },
+  -- rows of x and gy that are read as they lie, in several blocks
+  { "conv2d", { 7, 9, 8, 300 }, { 1, 1, 300, 96 }, {} },
+  { "conv2d", { 5, 12, 11, 64 }, { 1, 1, 64, 160 }, {} },
+  { "conv2d", { 3, 14, 13, 64 }, { 1, 1, 32, 64 }, { groups = 2, strides = 2 } },
   -- few images and many filters: these are read as they lie, of a single row 128 columns at a time
   { "conv2d", { 1, 1, 1, 300 }, { 3, 3, 300, 288 }, { padding = "same" } },
   { "conv2d", { 1, 4, 4, 24 }, { 3, 3, 24, 128 }, { padding = "same" } },

@@ -20,8 +20,10 @@ enum {
   TASKS = 32,  /* wanted at least, for balance */
   GROUP = 4,   /* panels that a task should have at least, to be worth its copies */
   READ = 16,   /* reading a part of the filter costs as much as so many rows of products with it */
-  FEW_ROWS = 64, /* up to so many, packing the filter costs more than it saves */
-  FEW_BLOCK = 24 /* rows of a block then */
+  FEW_ROWS = 64,  /* up to so many, packing the filter costs more than it saves */
+  FEW_BLOCK = 24, /* rows of a block then */
+  FEW_PANELS = 4, /* up to so many, or twice when sums are long, copying rows costs too much, */
+  SAME_SET = 1024 /* unless they lie in one set of the cache, so many floats apart */
 };
 
 static const double WORTH = 0.06; /* share of wasted products that makes cutting an axis pay */
@@ -59,7 +61,8 @@ typedef struct {
   const cvl_tile *tile;
   int64_t panels, group; /* panels in all, and of one task */
   int64_t block;         /* rows of a block */
-  bool in_place;         /* the filter is read as it lies */
+  bool in_place;         /* the filter is read as it lies, */
+  bool lying;            /* or the source where its rows are */
   bool past;             /* the target is written past the caches where its sums are made at once */
   bool add;              /* to what the target holds */
   float *packed, *blocks;
@@ -242,6 +245,22 @@ static const float *panels_of(const job *j, int64_t g, const segment *const part
   return j->packed + before * j->panels * nr + panel * panel_size;
 }
 
+/* One block of rows where the source is rows as they are: these are read where they lie, each panel with its whole sums,
+** and those of the next block are asked for meanwhile. */
+static void run_lying(const job *j, const cvl_patches *p, int64_t r, int64_t rows, int64_t columns,
+                      const float *panels, int64_t panel_size, const float *bias,
+                      float *const *row) {
+  int64_t nr = j->tile->nr;
+  int64_t next = r + rows < cvl_patches_rows(p) ? j->block * p->pitch : 0;
+  cvl_tile_mode mode = j->add ? CVL_TILE_ADD : j->past ? CVL_TILE_PAST : CVL_TILE_SET;
+  for (int64_t c = 0; c < columns; c += nr) {
+    cvl_stretch stretch = {p->source + r * p->pitch, panels + c / nr * panel_size, p->depth};
+    cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, p->pitch, p->pitch, nr, rows, row, c,
+                  mode, bias != NULL ? bias + c : NULL, (cvl_ahead){c == 0 ? next : 0, 0});
+  }
+  if (j->past) cvl_past_end();
+}
+
 static void run_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t g = chunk / j->tasks, task = chunk % j->tasks, nr = j->tile->nr;
@@ -270,8 +289,10 @@ static void run_task(void *context, int64_t chunk, int worker) {
   const float *panels = panels_of(j, g, part, panel, panel_size);
   cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
                       j->groups * j->columns, row);
+  bool lying = j->lying && cvl_patches_are_rows(&patches);
   if (sums == 0 && !j->add) fill_rows(row, rows, columns, bias);
-  for (int64_t k = 0; k < sums; k += CVL_BLOCK_K) {
+  if (lying) run_lying(j, &patches, r, rows, columns, panels, panel_size, bias, row);
+  for (int64_t k = 0; k < sums && !lying; k += CVL_BLOCK_K) {
     int64_t count = min(CVL_BLOCK_K, sums - k);
     cvl_patches_copy(&patches, r, rows, k, count, a);
     for (int64_t i = rows; i < filled; i++)
@@ -307,6 +328,9 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
   j->past = j->columns % j->tile->nr == 0 && cvl_epilogue_is_shift(&j->then) &&
             cvl_is_past(j->target, rows * j->groups * j->columns, j->groups * j->columns);
   j->block = j->in_place ? FEW_BLOCK : CVL_BLOCK_M;
+  j->lying = !j->in_place && j->columns % j->tile->nr == 0 &&
+             j->groups * j->depth % SAME_SET != 0 &&
+             j->columns <= (j->depth > CVL_BLOCK_K ? 2 : 1) * FEW_PANELS * j->tile->nr;
   if (plan_boxes(j, e) != 0) goto done;
   if (!j->in_place && (j->packed = cvl_scratch_take(
                            j->groups * j->all_columns * j->panels * j->tile->nr, e)) == NULL)

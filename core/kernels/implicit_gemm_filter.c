@@ -35,6 +35,7 @@ typedef struct {
   int64_t channels;    /* of a piece, at most */
   int64_t pieces[4];   /* along the taps and the channels */
   int64_t parts, room; /* of the sum; floats of one worker */
+  bool lying;          /* x and gy are read as they lie where patches are rows */
   float *blocks;
 } job;
 
@@ -52,6 +53,22 @@ static void pack_rows(float *const *row, int64_t rows, int64_t K, int64_t nr, fl
         memcpy(out, from, (size_t)n * sizeof *out);
         memset(out + n, 0, (size_t)(nr - n) * sizeof *out);
       }
+    }
+  }
+}
+
+/* Positions [r, end) of the sum, x being rows as they are, and so gy: both are read where they lie, and what comes next of
+** them is asked for meanwhile. */
+static void run_lying(const job *j, const cvl_patches *x, const float *gy, int64_t r, int64_t end,
+                      int64_t m, float *const *gw) {
+  int64_t pitch = j->p->K;
+  for (bool add = false; r < end; r += SUM, add = true) {
+    int64_t count = min(SUM, end - r), next = r + count < end ? SUM : 0;
+    for (int64_t k = 0; k < j->K; k += j->tile->nr) {
+      cvl_stretch stretch = {x->source + r * x->pitch, gy + r * pitch + k, count};
+      cvl_lying_run(j->tile, j->tile->lying->by_columns, &stretch, x->pitch, 1, pitch, m, gw, k,
+                    add ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
+                    (cvl_ahead){k == 0 ? next * x->pitch : 0, next * pitch});
     }
   }
 }
@@ -89,6 +106,10 @@ static void run_task(void *context, int64_t chunk, int worker) {
   int64_t end = min(r + size, rows), filled = round_up(m, j->tile->mr);
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
+  if (j->lying && cvl_patches_are_rows(&patches)) {
+    run_lying(j, &patches, j->gy + g * j->K, r, end, m, gw);
+    return;
+  }
   for (bool add = false; r < end; r += SUM, add = true) {
     int64_t count = min(SUM, end - r);
     cvl_stretch stretch = {a, b, count};
@@ -156,6 +177,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   if (size == 0) return 0;
   for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
   plan_pieces(&j, rows);
+  j.lying = j.K % j.tile->nr == 0;
   tasks = p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3];
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));

@@ -73,6 +73,14 @@ double cvl_axis_waste(const cvl_axis *a) {
   return 1 - (double)hits / ((double)a->count * (double)a->taps);
 }
 
+bool cvl_patches_are_rows(const cvl_patches *p) {
+  for (int d = 0; d < 3; d++) {
+    const cvl_axis *a = &p->axis[d];
+    if (a->taps != 1 || a->offset != 0 || a->step != 1 || a->count != a->size) return false;
+  }
+  return true;
+}
+
 int64_t cvl_patches_rows(const cvl_patches *p) {
   return p->images * p->axis[0].count * p->axis[1].count * p->axis[2].count;
 }

@@ -43,6 +43,9 @@ typedef struct cvl_patches {
   cvl_axis axis[3];
 } cvl_patches;
 
+/* Whether row r is the source's row r, `depth` of its `pitch` channels: one tap that meets every position once. */
+bool cvl_patches_are_rows(const cvl_patches *p);
+
 int64_t cvl_patches_rows(const cvl_patches *p);
 int64_t cvl_patches_columns(const cvl_patches *p);
 

@@ -55,9 +55,16 @@ typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_til
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                              cvl_tile_mode mode, const float *first);
 
+/* How far behind what a tile reads lies what its successor will, in floats: asked for into the second-level cache, a line or
+** two with each sum. 0 for nothing. */
+typedef struct cvl_ahead {
+  int64_t a, b;
+} cvl_ahead;
+
 /* The same of an A that lies as it is: a(i, k) = a[i * a_step + k], or a[k * a_step + i]. */
 typedef void cvl_lying_kernel(const cvl_stretch *s, int stretches, int64_t a_step, int64_t b_row,
-                              float *const *row, cvl_tile_mode mode, const float *first);
+                              float *const *row, cvl_tile_mode mode, const float *first,
+                              const cvl_ahead *next);
 
 /* By the number of rows made, 1 to mr of a tile. */
 typedef struct cvl_lying {
@@ -112,6 +119,13 @@ typedef struct cvl_block {
 } cvl_block;
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
+
+/* `rows` rows of C by one panel's columns, from row[i] + column on, out of an A that lies as it is, its rows `across` floats
+** apart, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of nearly the same height. What `next`
+** says of B is asked for with the first of them. */
+void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
+                   int64_t a_step, int64_t across, int64_t b_row, int64_t rows, float *const *row,
+                   int64_t column, cvl_tile_mode mode, const float *first, cvl_ahead next);
 
 /* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
 ** last one anyway, and so their lines need not be read before. */

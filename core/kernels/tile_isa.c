@@ -17,13 +17,13 @@ typedef vec operand;
 #define LYING(name, rows, vectors)                                                           \
   static void name##_by_rows_##rows(const cvl_stretch *s, int stretches, int64_t a_step,     \
                                     int64_t b_row, float *const *row, cvl_tile_mode mode,    \
-                                    const float *first) {                                    \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false);       \
+                                    const float *first, const cvl_ahead *next) {             \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false, next); \
   }                                                                                          \
   static void name##_by_columns_##rows(const cvl_stretch *s, int stretches, int64_t a_step,  \
                                        int64_t b_row, float *const *row, cvl_tile_mode mode, \
-                                       const float *first) {                                 \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false);       \
+                                       const float *first, const cvl_ahead *next) {          \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false, next); \
   }
 #define BY_ROWS(name, rows, vectors) [rows] = name##_by_rows_##rows,
 #define BY_COLUMNS(name, rows, vectors) [rows] = name##_by_columns_##rows,

@@ -6,14 +6,20 @@
 */
 
 /* Accumulators, one row of B and one broadcast must fit the registers: 16 of them, 32 with AVX-512. */
-enum { WIDE_ROWS = LANES == 16 ? 12 : 6, NARROW_ROWS = 12, THIN_VECTORS = 8, AHEAD = 64 };
+enum {
+  WIDE_ROWS = LANES == 16 ? 12 : 6,
+  NARROW_ROWS = 12,
+  THIN_VECTORS = 8,
+  AHEAD = 64,
+  LINE = 16
+};
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
 ** `ahead`: rows of B to come are asked for. These five are constants where this is called, as is
-** `mode` where it matters. */
+** `mode` where it matters. `next`: what else is asked for, or NULL. */
 INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                  cvl_tile_mode mode, const float *first, const int rows, const int vectors,
-                 const int across, const int along, const bool ahead) {
+                 const int across, const int along, const bool ahead, const cvl_ahead *next) {
   vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
@@ -36,6 +42,13 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
       }
       if (ahead)
         for (int v = 0; v < vectors; v++) __builtin_prefetch(b + AHEAD * b_row + v * LANES, 0, 2);
+      if (next != NULL) {
+        int64_t i =
+            along == 1 ? -k & (LINE - 1) : 0; /* 16 sums take a line of each row: one at a time */
+        __builtin_prefetch(a - i + i * across + next->a, 0, 2);
+        for (int v = 0; v < vectors; v += LINE / LANES)
+          __builtin_prefetch(b + next->b + v * LANES, 0, 2);
+      }
       b += b_row;
       a += along;
     }
@@ -52,23 +65,27 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
 
 /* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. Into the second-level
 ** cache, which can wait for twice as many lines as the first. */
-#define KERNEL(name, rows, vectors, across, along)                                               \
-  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,               \
-                               float *const *row, cvl_tile_mode mode, const float *first) {      \
-    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                       \
-      tile(s, stretches, b_row, row, mode, first, rows, vectors, across, along, true);           \
-    else if (mode == CVL_TILE_ADD)                                                               \
-      tile(s, stretches, b_row, row, CVL_TILE_ADD, NULL, rows, vectors, across, along, false);   \
-    else if (mode == CVL_TILE_PAST)                                                              \
-      tile(s, stretches, b_row, row, CVL_TILE_PAST, first, rows, vectors, across, along, false); \
-    else if (first != NULL)                                                                      \
-      tile(s, stretches, b_row, row, CVL_TILE_SET, first, rows, vectors, across, along, false);  \
-    else                                                                                         \
-      tile(s, stretches, b_row, row, CVL_TILE_SET, NULL, rows, vectors, across, along, false);   \
-  }                                                                                              \
-  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,        \
-                   cvl_tile_mode mode, const float *first) {                                     \
-    RUN(name##_sums(s, stretches, b_row, row, mode, first));                                     \
+#define KERNEL(name, rows, vectors, across, along)                                              \
+  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,              \
+                               float *const *row, cvl_tile_mode mode, const float *first) {     \
+    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                      \
+      tile(s, stretches, b_row, row, mode, first, rows, vectors, across, along, true, NULL);    \
+    else if (mode == CVL_TILE_ADD)                                                              \
+      tile(s, stretches, b_row, row, CVL_TILE_ADD, NULL, rows, vectors, across, along, false,   \
+           NULL);                                                                               \
+    else if (mode == CVL_TILE_PAST)                                                             \
+      tile(s, stretches, b_row, row, CVL_TILE_PAST, first, rows, vectors, across, along, false, \
+           NULL);                                                                               \
+    else if (first != NULL)                                                                     \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, first, rows, vectors, across, along, false,  \
+           NULL);                                                                               \
+    else                                                                                        \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, NULL, rows, vectors, across, along, false,   \
+           NULL);                                                                               \
+  }                                                                                             \
+  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,       \
+                   cvl_tile_mode mode, const float *first) {                                    \
+    RUN(name##_sums(s, stretches, b_row, row, mode, first));                                    \
   }
 
 /* The four layouts for tiles of one size. */

@@ -40,7 +40,12 @@ local cases = { -- N, sizes, C, filter, K, options
   { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },
   { 5, { 9, 13 }, 6, { 5, 5 }, 16, { dilations = { 2, 1 }, padding = { { 5, 0 }, { 1, 9 } } } },
   { 1, { 70, 150 }, 4, { 3, 2 }, 48, { strides = { 1, 3 } } },
-  -- a result that is written past the caches
+  -- rows that are read as they lie, in several blocks
+  { 7, { 9, 8 }, 300, { 1, 1 }, 96, {} },
+  { 5, { 12, 11 }, 64, { 1, 1 }, 160, {} },
+  { 3, { 14, 13 }, 64, { 1, 1 }, 64, { groups = 2, strides = 2 } },
+  -- results that are written past the caches
+  { 12, { 64, 64 }, 32, { 1, 1 }, 64, {} },
   { 25, { 32, 32 }, 2, { 3, 3 }, 128, { padding = "same" } },
 }
 

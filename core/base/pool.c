@@ -12,7 +12,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { SPIN = 2000 }; /* polls before a worker goes to sleep, some tens of microseconds */
+/* Polls before a worker goes to sleep, and before the caller sleeps until the last one is done: some hundred microseconds,
+** which bridge what a training step does on one thread. To be woken takes tens of them, the more so in a virtual machine. */
+enum { SPIN = 10000 };
 
 /* Chunks next .. last - 1 are still to be taken. On a line of the cache of its own. */
 typedef struct {
@@ -32,8 +34,8 @@ static struct {
   void *context;
   range_of_chunks range[CVL_MAX_THREADS];
   int ranges;
-  int helpers; /* workers that may still join the present job */
-  int busy;    /* workers inside the present job */
+  int helpers;     /* workers that may still join the present job */
+  atomic_int busy; /* workers inside the present job */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .idle = PTHREAD_COND_INITIALIZER};
@@ -67,14 +69,14 @@ static void *work(void *arg) {
       continue;
     }
     pool.helpers--;
-    pool.busy++;
+    atomic_fetch_add(&pool.busy, 1);
     cvl_body *body = pool.body;
     void *context = pool.context;
     int ranges = pool.ranges;
     pthread_mutex_unlock(&pool.lock);
     take_chunks(body, context, ranges, worker);
     pthread_mutex_lock(&pool.lock);
-    if (--pool.busy == 0) pthread_cond_signal(&pool.idle);
+    if (atomic_fetch_sub(&pool.busy, 1) == 1) pthread_cond_signal(&pool.idle);
     pthread_mutex_unlock(&pool.lock);
   }
   pthread_mutex_unlock(&pool.lock);
@@ -87,7 +89,8 @@ static void after_fork(void) {
   pthread_cond_init(&pool.wake, NULL);
   pthread_cond_init(&pool.idle, NULL);
   pthread_mutex_init(&caller, NULL);
-  pool.started = pool.busy = pool.helpers = 0;
+  pool.started = pool.helpers = 0;
+  atomic_store(&pool.busy, 0);
 }
 
 static int default_threads(void) {
@@ -136,6 +139,17 @@ static void start(int workers) {
     pool.started++;
 }
 
+/* Nobody joins any more; those who have finish their last chunks, mostly within microseconds. */
+static void finish(void) {
+  pthread_mutex_lock(&pool.lock);
+  pool.helpers = 0;
+  pthread_mutex_unlock(&pool.lock);
+  for (int i = 0; i < SPIN && atomic_load(&pool.busy) > 0; i++) __builtin_ia32_pause();
+  pthread_mutex_lock(&pool.lock);
+  while (atomic_load(&pool.busy) > 0) pthread_cond_wait(&pool.idle, &pool.lock);
+  pthread_mutex_unlock(&pool.lock);
+}
+
 void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
   int helpers = (int)(chunks < cvl_threads() ? chunks : cvl_threads()) - 1;
   if (helpers <= 0 || inside || pthread_mutex_trylock(&caller) != 0) {
@@ -156,10 +170,7 @@ void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
   pthread_cond_broadcast(&pool.wake);
   pthread_mutex_unlock(&pool.lock);
   take_chunks(body, context, helpers + 1, 0);
-  pthread_mutex_lock(&pool.lock);
-  pool.helpers = 0;
-  while (pool.busy > 0) pthread_cond_wait(&pool.idle, &pool.lock);
-  pthread_mutex_unlock(&pool.lock);
+  finish();
   pthread_mutex_unlock(&caller);
 }
 

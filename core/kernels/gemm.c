@@ -21,7 +21,7 @@ enum {
   PART = 2048,  /* sums in a part at least, when cut along the sum */
   MOST_PARTS = 32,
   FEW_ROWS = 64,  /* up to so many, packing B costs more than it saves */
-  WORTH = 1 << 21 /* products from which on other threads are woken */
+  WORTH = 1 << 20 /* products from which on other threads are woken */
 };
 
 typedef struct {
@@ -129,6 +129,9 @@ static job plan(const cvl_gemm *g) {
            .by_columns = g->a_row == 1 && g->a_col != 1};
   j.in_place = !g->bf16 && g->M <= FEW_ROWS && g->b_col == 1 && g->N % j.tile->nr == 0;
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
+  j.row_blocks = ceil_div(g->M, j.block_m);
+  if (g->M > 0)
+    j.block_m = round_up(ceil_div(g->M, j.row_blocks), j.tile->mr); /* of equal height */
   j.row_blocks = ceil_div(g->M, j.block_m);
   return j;
 }

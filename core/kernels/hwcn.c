@@ -32,6 +32,7 @@ typedef struct {
   const cvl_conv_pool
       *pool; /* or NULL; then y is z, and gy, or the x of the gradient of the data, is gz */
   cvl_hwcn_windows windows; /* a row of them */
+  bool lines_left_out; /* of the filter, where they meet only padding, which then is not made */
   uint16_t *marks;
   float *gb;             /* or NULL */
   int64_t size[3];       /* of a region of x, with padding */
@@ -128,6 +129,7 @@ static int plan(job *j, bool filter, cvl_err *e) {
   lanes = j->kernel->lanes;
   j->taps = p->filter[0] * p->filter[1] * p->filter[2];
   j->sums = j->taps * p->C;
+  j->lines_left_out = !filter && p->filter[0] == 1;
   j->width = filter ? filter_width(j) : (int)ceil_div(p->K, ceil_div(p->K, j->kernel->width));
   j->pitch = filter ? target_pitch(j) : p->K * lanes;
   if (j->pool != NULL) {
@@ -215,7 +217,7 @@ static void rearrange(const job *j, int64_t image, int64_t first, float *pooled,
     for (int64_t i1 = 0; i1 < j->size[1]; i1++, to += length * lanes) {
       int64_t z = i0 - p->before[0], h = first + i1 - p->before[1];
       if ((uint64_t)z >= (uint64_t)p->in[0] || (uint64_t)h >= (uint64_t)p->in[1]) {
-        memset(to, 0, (size_t)(length * lanes) * sizeof *to);
+        if (!j->lines_left_out) memset(to, 0, (size_t)(length * lanes) * sizeof *to);
         continue;
       }
       memset(to, 0, (size_t)(left * lanes) * sizeof *to);
@@ -276,8 +278,7 @@ static const float *row_start(const job *j, const task *t, int64_t o0, int64_t o
 ** all lines are taken. */
 static void run_row(const job *j, task *t, int64_t o0, int64_t o1, const float *bias, float *to) {
   t->line.x = row_start(j, t, o0, o1);
-  if (j->p->filter[0] == 1)
-    find_hits(j->p, 1, t->first + o1, &t->line.first_line, &t->line.last_line);
+  if (j->lines_left_out) find_hits(j->p, 1, t->first + o1, &t->line.first_line, &t->line.last_line);
   j->kernel->forward(&t->line, j->packed, j->width, bias, to);
 }
 

@@ -6,7 +6,9 @@
 --
 -- BasicBlock    F: 3x3 - relu - 3x3                      (figure 5, left)
 -- Bottleneck    F: 1x1 - relu - 3x3 - relu - 1x1, the last with 4 times as many features (right)
--- Every convolution is followed by batch normalization, also W_s.
+-- Every convolution is followed by batch normalization, also W_s. What lies between two of them is given
+-- up as soon as it has been used, unless the tape needs it: in inference the next block finds its memory
+-- still in the caches.
 --
 -- x {N, H, W, in_features}   y {N, ceil(H / stride), ceil(W / stride), features * expansion}
 
@@ -53,8 +55,10 @@ end)
 BasicBlock.expansion = 1
 
 function BasicBlock:forward(x)
-  local shortcut = self.projection and self.projection(x) or x
-  return self.last_conv(self.early_conv(x), shortcut) -- relu(norm(conv) + shortcut)
+  local early <close> = self.early_conv(x)
+  if not self.projection then return self.last_conv(early, x) end -- relu(norm(conv) + x)
+  local shortcut <close> = self.projection(x)
+  return self.last_conv(early, shortcut)
 end
 
 --- The stride is the 3 x 3 convolution's (version 1.5, which nearly everybody trains), or the first
@@ -72,8 +76,11 @@ end)
 Bottleneck.expansion = 4
 
 function Bottleneck:forward(x)
-  local shortcut = self.projection and self.projection(x) or x
-  return self.last_conv(self.middle_conv(self.early_conv(x)), shortcut)
+  local early <close> = self.early_conv(x)
+  local middle <close> = self.middle_conv(early)
+  if not self.projection then return self.last_conv(middle, x) end
+  local shortcut <close> = self.projection(x)
+  return self.last_conv(middle, shortcut)
 end
 
 return { BasicBlock = BasicBlock, Bottleneck = Bottleneck }

@@ -3,8 +3,8 @@
 ** {C, tiles} {tiles, K} for each of the 36 places. Two orders of work:
 ** - Few channels, many tiles: the tiles are cut into parts, and each task takes a part, some tiles at a time, through both
 **   steps, to a sum of its own; the sums are added in the order of the parts.
-** - Many channels, whose sums would be too large for that: tiles are taken in as large a number as stays in the last-level
-**   cache once transformed; all threads transform them, then all threads multiply.
+** - Else the sums of the parts would be too large, or too few tiles be added up in each: tiles are taken in as large a
+**   number as stays in the last-level cache once transformed; all threads transform them, then all threads multiply.
 */
 #include <string.h>
 
@@ -115,7 +115,7 @@ static void add_parts(void *context, int64_t first, int64_t last) {
 
 static int run_parts(job *j, cvl_err *e) {
   int64_t threads = cvl_threads();
-  j->room = min(BLOCK, round_up(ceil_div(j->tiles, PARTS), TRANSFORM));
+  j->room = BLOCK;
   j->part = round_up(ceil_div(j->tiles, PARTS), j->room);
   j->parts = ceil_div(j->tiles, j->part);
   j->words = ceil_div(j->room, j->pack);
@@ -185,6 +185,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .tile = p->bf16 ? cvl_bf16_tile(p->K) : cvl_tile_used(p->K),
            .winograd = cvl_winograd_used(p, false)};
   int64_t widest = max(p->C, p->K);
+  bool in_parts;
   int rc = -1;
   int64_t writes = j.winograd->writes, inset = j.winograd->inset;
   int64_t high = ceil_div(p->out[1], writes), wide = ceil_div(p->out[2], writes);
@@ -213,7 +214,8 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.u_plane = p->C * p->K + GAP;
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
-  if ((p->C * p->K <= PARTS_LIMIT ? run_parts(&j, e) : run_together(&j, e)) != 0) goto done;
+  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * BLOCK;
+  if ((in_parts ? run_parts(&j, e) : run_together(&j, e)) != 0) goto done;
   cvl_parallel_range(p->C, 1 + 4096 / p->K, finish, &j);
   rc = 0;
 done:

@@ -16,6 +16,15 @@
 ** which bridge what a training step does on one thread. To be woken takes tens of them, the more so in a virtual machine. */
 enum { SPIN = 10000 };
 
+/* Between two polls: leaves the core to its other thread. */
+static inline void rest(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 /* Chunks next .. last - 1 are still to be taken. On a line of the cache of its own. */
 typedef struct {
   _Alignas(64) atomic_llong next;
@@ -58,7 +67,7 @@ static void *work(void *arg) {
   int worker = (int)(intptr_t)arg;
   unsigned seen = 0;
   for (;;) {
-    for (int i = 0; i < SPIN && atomic_load(&pool.generation) == seen; i++) __builtin_ia32_pause();
+    for (int i = 0; i < SPIN && atomic_load(&pool.generation) == seen; i++) rest();
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&pool.generation) == seen && !pool.stopping)
       pthread_cond_wait(&pool.wake, &pool.lock);
@@ -144,7 +153,7 @@ static void finish(void) {
   pthread_mutex_lock(&pool.lock);
   pool.helpers = 0;
   pthread_mutex_unlock(&pool.lock);
-  for (int i = 0; i < SPIN && atomic_load(&pool.busy) > 0; i++) __builtin_ia32_pause();
+  for (int i = 0; i < SPIN && atomic_load(&pool.busy) > 0; i++) rest();
   pthread_mutex_lock(&pool.lock);
   while (atomic_load(&pool.busy) > 0) pthread_cond_wait(&pool.idle, &pool.lock);
   pthread_mutex_unlock(&pool.lock);

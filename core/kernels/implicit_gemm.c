@@ -291,7 +291,10 @@ static void run_task(void *context, int64_t chunk, int worker) {
                       j->groups * j->columns, row);
   bool lying = j->lying && cvl_patches_are_rows(&patches);
   if (sums == 0 && !j->add) fill_rows(row, rows, columns, bias);
-  if (lying) run_lying(j, &patches, r, rows, columns, panels, panel_size, bias, row);
+  if (lying) { /* by one of the taps that the panels may have */
+    list_stretches(whole, part, j->depth, a, panels, nr, 0, sums, stretch);
+    run_lying(j, &patches, r, rows, columns, stretch->b, panel_size, bias, row);
+  }
   for (int64_t k = 0; k < sums && !lying; k += CVL_BLOCK_K) {
     int64_t count = min(CVL_BLOCK_K, sums - k);
     cvl_patches_copy(&patches, r, rows, k, count, a);

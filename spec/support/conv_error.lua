@@ -18,6 +18,9 @@ local cases = { -- N, sizes, C, filter, K, options
   { 40, { 2, 2 }, 30, { 3, 3 }, 18, { padding = 1 } },
   { 70, { 2, 2 }, 130, { 3, 3 }, 150, { padding = "same" } },
   { 9, { 2, 2 }, 20, { 3, 3 }, 20, { padding = { { 2, 0 }, { 1, 1 } } } },
+  -- maps of which a position meets one tap of several
+  { 70, { 1, 1 }, 33, { 3, 3 }, 64, { padding = 1 } },
+  { 70, { 2, 2 }, 64, { 3, 3 }, 64, { padding = "same", strides = 2 } },
   { 2, { 9, 8 }, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
   { 2, { 10, 9 }, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
   { 5, { 6, 7 }, 16, { 1, 1 }, 9, {} },

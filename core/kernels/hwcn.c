@@ -27,25 +27,28 @@ typedef struct {
   const cvl_hwcn *kernel;
   const float *x, *w, *gy;
   cvl_epilogue then;
-  float *y;  /* or gw */
+  float *y;  /* or gw, NULL when that is not wanted */
+  float *gb; /* or NULL */
   bool flip; /* w {filter, K, C} with its taps reversed: the gradient of the data */
-  const cvl_conv_pool
-      *pool; /* or NULL; then y is z, and gy, or the x of the gradient of the data, is gz */
+
+  /* Or NULL. Then y is z; and gy, or the x of the gradient of the data, is gz. */
+  const cvl_conv_pool *pool;
   cvl_hwcn_windows windows; /* a row of them */
-  bool lines_left_out; /* of the filter, where they meet only padding, which then is not made */
-  uint16_t *marks;
-  float *gb;             /* or NULL */
+  uint16_t *marks;          /* {blocks, out, K} */
+
   int64_t size[3];       /* of a region of x, with padding */
   int64_t blocks, parts; /* of images, of rows */
-  int64_t part, near; /* rows in a part; rows worked on together for the gradient of the filter */
-  int64_t taps, sums; /* taps; taps * channels */
-  int64_t pitch;      /* between positions of the target's rows, see target_pitch */
-  int width;          /* of a tile of filters */
-  int64_t *offset;    /* {sums + CVL_HWCN_SPARE} */
+  int64_t part, near;  /* rows in a part; rows worked on together for the gradient of the filter */
+  int64_t taps, sums;  /* taps; taps * channels */
+  int64_t pitch;       /* between positions of the target's rows, see target_pitch */
+  int width;           /* of a tile of filters */
+  bool lines_left_out; /* of the filter, where they meet only padding, which then is not made */
+  int64_t *offset;     /* {sums + CVL_HWCN_SPARE} */
   int64_t *first, *last; /* {out[2]}: of a line of the filter, what does not meet padding */
-  float *packed, *sum,
-      *room; /* w {K, sums} in tiles; gw and gb {tasks, sums + 1, K}; {threads, room_size} */
-  /* floats: of x, then of rows of the target, then of a row of windows, then of sums */
+  float *packed;         /* w {K, sums} in tiles */
+  float *sum;            /* {tasks, sums + 1, K}: gw and gb of each */
+  float *room;           /* {threads, room_size} */
+  /* Floats of x, then of rows of the target, then of a row of windows, then of sums. */
   int64_t room_size, region, rows_size, pooled_size;
 } job;
 
@@ -122,6 +125,24 @@ static void find_hits(const cvl_conv *p, int d, int64_t o, int64_t *first, int64
   *last = clamp(ceil_div(p->in[d] - start, p->dilation[d]), *first, p->filter[d]);
 }
 
+static void plan_windows(job *j) {
+  const cvl_conv_pool *v = j->pool;
+  j->windows = (cvl_hwcn_windows){.relu = v->relu,
+                                  .max = v->max,
+                                  .high = v->window[1],
+                                  .wide = v->window[2],
+                                  .count = v->conv.out[2] / v->window[2],
+                                  .K = v->conv.K};
+  j->pooled_size = j->windows.count * j->windows.K * j->kernel->lanes;
+}
+
+/* Whether the rows of the target go into windows, `high` together. */
+static bool pools(const job *j) { return j->pool != NULL && !j->flip; }
+
+/* Whether its x is gy, which is made of gz. */
+static bool unpools(const job *j) { return j->pool != NULL && j->flip; }
+
+/* `filter`: for the gradient of the filter. */
 static int plan(job *j, bool filter, cvl_err *e) {
   const cvl_conv *p = j->p;
   int64_t lanes, line, high, count, rows = 1, sums_size = 0;
@@ -132,18 +153,8 @@ static int plan(job *j, bool filter, cvl_err *e) {
   j->lines_left_out = !filter && p->filter[0] == 1;
   j->width = filter ? filter_width(j) : (int)ceil_div(p->K, ceil_div(p->K, j->kernel->width));
   j->pitch = filter ? target_pitch(j) : p->K * lanes;
-  if (j->pool != NULL) {
-    const cvl_conv_pool *v = j->pool;
-    j->windows = (cvl_hwcn_windows){.relu = v->relu,
-                                    .max = v->max,
-                                    .high = v->window[1],
-                                    .wide = v->window[2],
-                                    .count = v->conv.out[2] / v->window[2],
-                                    .K = v->conv.K};
-    j->pooled_size = j->windows.count * j->windows.K * lanes;
-  }
-  high =
-      j->pool != NULL && !j->flip ? j->windows.high : 1; /* rows of the target that go together */
+  if (j->pool != NULL) plan_windows(j);
+  high = pools(j) ? j->windows.high : 1;
   line = line_floats(p, (int)lanes);
   j->blocks = ceil_div(p->N, lanes);
   j->parts = max(ceil_div(TASKS, j->blocks), ceil_div(span(p, 1, p->out[1]) * line, REGION));
@@ -157,7 +168,7 @@ static int plan(job *j, bool filter, cvl_err *e) {
     int64_t most = clamp(NEAR / (p->out[2] * j->width * lanes), 1, j->part);
     rows = j->near = ceil_div(j->part, ceil_div(j->part, most));
     sums_size = (p->K * (j->sums + CVL_HWCN_SPARE + 1) + lanes) * lanes; /* and those of gb */
-  } else if (j->pool != NULL && !j->flip) {
+  } else {
     rows = high;
   }
   j->region = j->size[1] * line;
@@ -221,7 +232,7 @@ static void rearrange(const job *j, int64_t image, int64_t first, float *pooled,
         continue;
       }
       memset(to, 0, (size_t)(left * lanes) * sizeof *to);
-      if (j->pool != NULL && j->flip) {
+      if (unpools(j)) {
         int64_t row = z * p->in[1] + h;
         unpool_row(j, j->x, image, row, spread == row / j->windows.high, pooled, to + left * lanes,
                    C * lanes, NULL);
@@ -334,7 +345,7 @@ static int forward(job *j, cvl_err *e) {
   if (plan(j, false, e) != 0) goto done;
   if ((j->packed = cvl_scratch_take(j->sums * j->p->K, e)) == NULL) goto done;
   pack(j);
-  cvl_parallel(j->blocks * j->parts, j->pool != NULL && !j->flip ? pool_task : forward_task, j);
+  cvl_parallel(j->blocks * j->parts, pools(j) ? pool_task : forward_task, j);
   rc = 0;
 done:
   end(j);

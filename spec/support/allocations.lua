@@ -71,6 +71,9 @@ local layer_samples = {
   TransposedConv1D = "layer.TransposedConv1D{filter_shape = {2, 2, 1}}(randn{1, 3, 1})",
   DepthwiseConv2D = "layer.DepthwiseConv2D{filter_shape = {2, 2, 2, 2}}(randn{1, 3, 3, 2})",
   Dense = "layer.Dense{input_size = 2, output_size = 3, weight_initializer = 'orthogonal'}(randn{2, 2})",
+  ["Dense and ReLU"] = "layer.Dense{input_size = 2, output_size = 3, activation = 'relu'}(randn{4, 2})",
+  ["Conv2D and MaxPool2D"] = "conv_pool(layer.Conv2D{filter_shape = {2, 2, 1, 2}, activation = 'relu'}, "
+    .. "layer.MaxPool2D{}, randn{16, 3, 3, 1})",
   BatchNorm = "layer.BatchNorm{feature_count = 2, activation = 'tanh'}(randn{4, 2}, randn{4, 2})",
   MaxPool2D = "tostring(layer.MaxPool2D{padding = {{0, 1}, {1, 0}}}:multiply_adds{1, 4, 4, 1})",
   ZeroPadding2D = "layer.ZeroPadding2D{padding = 1}(randn{1, 2, 2, 1}):sum()",
@@ -90,7 +93,7 @@ local optimizer_sample = [[
     return tostring(o)
   end)()]]
 
-environment.layer = {}
+environment.layer, environment.conv_pool = {}, convlua.nn.conv_pool
 for _, layer in ipairs(environment.layers()) do environment.layer[layer.name] = layer.call end
 
 local samples = {}

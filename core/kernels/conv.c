@@ -60,9 +60,10 @@ static double hits_of(const cvl_conv *p) {
 ** Winograd when its work is estimated to be less than that of the definition: both run at about the same rate. Neither of
 ** the others does the taps outside the map (implicit_gemm.c), hence the share that hits.
 */
-static bool is_less_with_winograd(const cvl_conv *p) {
+static bool is_less_with_winograd(const cvl_conv *p, pass way) {
   double outputs = (double)(p->N * p->out[1] * p->out[2]);
-  return cvl_winograd_work(p) < 9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
+  return cvl_winograd_work(p, way == FILTER) <
+         9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
 }
 
 /*
@@ -94,7 +95,7 @@ static algorithm choose(const cvl_conv *p, pass way) {
                    (wanted == LINES && lines)
                ? wanted
                : GEMM;
-  if (winograd && is_less_with_winograd(p)) return WINOGRAD;
+  if (winograd && is_less_with_winograd(p, way)) return WINOGRAD;
   if (lines && is_faster_by_lines(p, way)) return LINES;
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
@@ -104,7 +105,7 @@ bool cvl_conv_pool_suits(const cvl_conv_pool *p) {
   if ((wanted != ANY && wanted != DIRECT) || !cvl_hwcn_pool_possible(p)) return false;
   return wanted == DIRECT ||
          (is_direct_faster(&p->conv, FORWARD) &&
-          !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv)));
+          !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv, FORWARD)));
 }
 
 int64_t cvl_conv_pool_marks(const cvl_conv_pool *p) { return cvl_hwcn_pool_marks(p); }

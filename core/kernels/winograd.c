@@ -93,12 +93,14 @@ bool cvl_winograd_possible(const cvl_conv *p) {
   return true;
 }
 
-/* A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. */
-double cvl_winograd_work(const cvl_conv *p) {
+/* A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
+** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28 and 20. */
+double cvl_winograd_work(const cvl_conv *p, bool filter) {
   const cvl_winograd *a = cvl_winograd_used(p, false);
   double C = (double)p->C, K = (double)p->K, planes = a->places * a->places;
   double tiles = (double)(p->N * ceil_div(p->out[1], a->writes) * ceil_div(p->out[2], a->writes));
-  return planes * tiles * (C * K + 12 * (C + K)) + cvl_filter_planes(a) * 4 * C * K;
+  double of_tile = filter ? 28 : 12, of_filter = filter ? 20 : 4;
+  return planes * tiles * (C * K + of_tile * (C + K)) + cvl_filter_planes(a) * of_filter * C * K;
 }
 
 /* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */

@@ -9,8 +9,8 @@
 --   lenet  the same rate in effect with momentum 0.9, which is steadier: 0.58 after 5 epochs
 --   cifar  ResNet18 with the 3x3 stem and what a short run takes: one-cycle rate, Nesterov momentum,
 --          decay of the weights of convolutions and dense layers alone, label smoothing
---   muon   the same network, its filters updated by Muon, which needs half as many epochs: batches of
---          500, a rate that falls in a straight line, flips that alternate
+--   muon   the same network, its filters updated by Muon, which needs fewer epochs: 0.938 after 12; batches
+--          of 500, a rate that falls in a straight line, flips that alternate
 
 local data = require "convlua.data"
 local optim = require "convlua.optim"

@@ -60,11 +60,26 @@ static int construct(lua_State *L) {
   return 1;
 }
 
+/* Whether a call ran out of memory for the first time, and the garbage, collected now, may have held it. */
+static bool is_worth_another(lua_State *L, int rc, int *attempts, cvl_err *e) {
+  if (rc == 0 || e->code != CVL_ENOMEM || (*attempts)++ > 0) return false;
+  cvl_collect_all(L);
+  *e = (cvl_err){0};
+  return true;
+}
+
+/* The result on top of the stack, or the error as one of the layer's. */
+static int give(lua_State *L, const cvl_layer *l, int rc, cvl_err *e) {
+  if (rc != 0) return cvl_raise(L, l->type->name, e);
+  cvl_collect_if_due(L);
+  return 1;
+}
+
 static int forward(lua_State *L) {
   cvl_layer *l = check_layer(L, 1);
   cvl_tensor *in[CVL_LAYER_INPUTS] = {NULL}, **y;
   cvl_err e = {0};
-  int rc, n = l->type->n_in;
+  int rc, attempts = 0, n = l->type->n_in;
   if (lua_gettop(L) > n + 1)
     return luaL_error(L, "%s: at most %d tensor%s expected, got %d values", l->type->name, n,
                       n > 1 ? "s" : "", lua_gettop(L) - 1);
@@ -78,16 +93,11 @@ static int forward(lua_State *L) {
                       luaL_typename(L, i + 2));
   }
   y = cvl_box(L);
-  for (int attempt = 0;; attempt++) {
+  do {
     for (int i = 0; i < n; i++) in[i] = cvl_test_tensor(L, i + 2);
     rc = cvl_layer_forward(l, in, y, &e);
-    if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
-    cvl_collect_all(L);
-    e = (cvl_err){0};
-  }
-  if (rc != 0) return cvl_raise(L, l->type->name, &e);
-  cvl_collect_if_due(L);
-  return 1;
+  } while (is_worth_another(L, rc, &attempts, &e));
+  return give(L, l, rc, &e);
 }
 
 /* Whether something else than forward() is done when layers are called: somebody watches (nn/trace.lua). */
@@ -115,7 +125,7 @@ static int conv_norm(lua_State *L) {
   cvl_layer *conv = check_layer(L, 1), *norm = check_layer(L, 2);
   cvl_tensor **y, *residual;
   cvl_err e = {0};
-  int rc;
+  int rc, attempts = 0;
   lua_settop(L, 4);
   cvl_check_tensor(L, 3);
   if (!lua_isnil(L, 4)) cvl_check_tensor(L, 4);
@@ -124,16 +134,11 @@ static int conv_norm(lua_State *L) {
                       conv->type->name, norm->type->name);
   if (is_watched(L, 1)) return conv_norm_watched(L);
   y = cvl_box(L);
-  for (int attempt = 0;; attempt++) {
+  do {
     residual = lua_isnil(L, 4) ? NULL : cvl_check_tensor(L, 4);
     rc = cvl_conv_norm(conv, norm, cvl_check_tensor(L, 3), residual, y, &e);
-    if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
-    cvl_collect_all(L);
-    e = (cvl_err){0};
-  }
-  if (rc != 0) return cvl_raise(L, conv->type->name, &e);
-  cvl_collect_if_due(L);
-  return 1;
+  } while (is_worth_another(L, rc, &attempts, &e));
+  return give(L, conv, rc, &e);
 }
 
 /* pool(conv(x)), two calls that are seen. */
@@ -151,7 +156,7 @@ static int conv_pool(lua_State *L) {
   cvl_layer *conv = check_layer(L, 1), *pool = check_layer(L, 2);
   cvl_tensor **y;
   cvl_err e = {0};
-  int rc;
+  int rc, attempts = 0;
   lua_settop(L, 3);
   cvl_check_tensor(L, 3);
   if (conv->type->n_in != 1 || pool->type->n_in != 1)
@@ -159,15 +164,10 @@ static int conv_pool(lua_State *L) {
                       conv->type->name, pool->type->name);
   if (is_watched(L, 1)) return conv_pool_watched(L);
   y = cvl_box(L);
-  for (int attempt = 0;; attempt++) {
+  do {
     rc = cvl_conv_pool_layers(conv, pool, cvl_check_tensor(L, 3), y, &e);
-    if (rc == 0 || e.code != CVL_ENOMEM || attempt > 0) break;
-    cvl_collect_all(L);
-    e = (cvl_err){0};
-  }
-  if (rc != 0) return cvl_raise(L, conv->type->name, &e);
-  cvl_collect_if_due(L);
-  return 1;
+  } while (is_worth_another(L, rc, &attempts, &e));
+  return give(L, conv, rc, &e);
 }
 
 static void push_slot(lua_State *L, const cvl_slot *slot) {

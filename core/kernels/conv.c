@@ -144,6 +144,13 @@ static void add_range(void *context, int64_t first, int64_t last) {
   for (int64_t i = first; i < last; i++) s->to[i] += s->from[i];
 }
 
+/* Adds to gx what was made aside of it, if that went well, and gives the memory back. */
+static int take_in(float *aside, int64_t n, int rc, float *gx) {
+  if (rc == 0) cvl_parallel_range(n, 1 << 14, add_range, &(sum){aside, gx});
+  cvl_scratch_give(aside);
+  return rc;
+}
+
 /* Where results pass through registers once they are complete, reading there what is added takes as long as a pass of its
 ** own: only the implicit product's sums start with it. */
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
@@ -151,14 +158,10 @@ int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, b
   algorithm a = choose(p, DATA);
   int64_t n = p->N * p->in[0] * p->in[1] * p->in[2] * p->C;
   float *aside;
-  int rc;
   if (a == GEMM) return cvl_implicit_backward_data(p, gy, w, add, gx, e);
   if (!add) return algorithms[a].backward_data(p, gy, w, gx, e);
   if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
-  if ((rc = algorithms[a].backward_data(p, gy, w, aside, e)) == 0)
-    cvl_parallel_range(n, 1 << 14, add_range, &(sum){aside, gx});
-  cvl_scratch_give(aside);
-  return rc;
+  return take_in(aside, n, algorithms[a].backward_data(p, gy, w, aside, e), gx);
 }
 
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
@@ -171,12 +174,8 @@ int cvl_conv_pool_backward(const cvl_conv_pool *p, const float *x, const float *
                            float *gb, cvl_err *e) {
   const cvl_conv *c = &p->conv;
   int64_t n = c->N * c->in[0] * c->in[1] * c->in[2] * c->C;
-  float *aside = NULL;
-  int rc = -1;
+  float *aside;
   if (gx == NULL || !add) return cvl_hwcn_pool_backward(p, x, w, marks, gz, gx, gw, gb, e);
   if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
-  if ((rc = cvl_hwcn_pool_backward(p, x, w, marks, gz, aside, gw, gb, e)) == 0)
-    cvl_parallel_range(n, 1 << 14, add_range, &(sum){aside, gx});
-  cvl_scratch_give(aside);
-  return rc;
+  return take_in(aside, n, cvl_hwcn_pool_backward(p, x, w, marks, gz, aside, gw, gb, e), gx);
 }

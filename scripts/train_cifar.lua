@@ -42,7 +42,8 @@ local loop = train.Loop{
   training = set.training, validation = set.validation,
   optimizer = optimizer, loss = loss, metrics = { "loss", "accuracy" },
   precision = o.precision, capture = o.capture,
-  callbacks = { train.progress(), train.lr_schedule(recipes.schedule(o)), run.callbacks(folder, title) },
+  callbacks = { train.progress(), train.lr_schedule(recipes.schedule(o)), recipes.statistics(o, set),
+    run.callbacks(folder, title) },
 }
 local outcome, signal = loop:fit(model, {
   epochs = o.epochs, device = device, resume = o.resume and run.states(folder),

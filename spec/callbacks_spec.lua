@@ -187,6 +187,59 @@ describe("train.early_stopping", function()
   end)
 end)
 
+describe("train.batch_norm_statistics", function()
+  local nn, optim = convlua.nn, convlua.optim
+  local data = {}
+
+  -- Some epochs of a small model with a BatchNorm behind a Dense layer.
+  local function run(callbacks)
+    convlua.manual_seed(3)
+    for i = 1, 4 do data[i] = { convlua.randn { 6, 5 } * i + i, convlua.tensor({ 1, 2, 1, 2, 1, 2 }, { dtype = "int64" }) } end
+    local model = nn.Sequential { nn.Dense { input_size = 5, output_size = 4, activation = "relu" },
+      nn.BatchNorm { feature_count = 4, momentum = 0.7 }, nn.Dropout { rate = 0.5 },
+      nn.Dense { input_size = 4, output_size = 2 } }
+    train.Loop { training = data, validation = data, callbacks = callbacks,
+      optimizer = optim.SGD(model, { learning_rate = 0.05 }), loss = nn.softmax_cross_entropy }:fit(model, { epochs = 3 })
+    return model
+  end
+
+  it("are the means of some batches' own, with the weights as they are", function()
+    local model = run { train.batch_norm_statistics { data = data, batches = 3 } }
+    local mean, var = 0, 0
+    for i = 1, 3 do
+      local z = model[1](data[i][1]):detach()
+      local m = z:mean { axis = 1, keep = true }
+      mean, var = mean + m * (1 / 3), var + (z - m):square():mean { axis = 1 } * (1 / 3)
+    end
+    assert.close(mean:reshape { 4 }, model[2].running_mean, 1e-5)
+    assert.close(var, model[2].running_var, 1e-5)
+  end)
+
+  it("leave training alone", function()
+    local plain, exact = run {}, run { train.batch_norm_statistics { data = data } }
+    local none = run { train.batch_norm_statistics { data = data, batches = 0 } }
+    for path, parameter in plain:named_parameters() do
+      for name, other in exact:named_parameters() do
+        if name == path then assert.same(parameter:detach():to_bytes(), other:detach():to_bytes()) end
+      end
+    end
+    assert.same(plain[2].running_var:to_bytes(), none[2].running_var:to_bytes())
+    assert.not_same(plain[2].running_var:to_bytes(), exact[2].running_var:to_bytes())
+    assert.is_false(exact.training)
+  end)
+
+  it("stay where there is no batch", function()
+    local model = run { train.batch_norm_statistics { data = {} } }
+    assert.same(run {}[2].running_mean:to_bytes(), model[2].running_mean:to_bytes())
+  end)
+
+  it("want data and a number of batches", function()
+    assert.raises_like(function() train.batch_norm_statistics {} end, "batch_norm_statistics: data: a loader")
+    assert.raises_like(function() train.batch_norm_statistics { data = data, batches = -1 } end,
+      "batches must be a whole number from 0, got -1")
+  end)
+end)
+
 describe("train.plot", function()
   it("draws the curves after every epoch", function()
     fit { train.plot(folder .. "/c.svg", folder .. "/c.png") }

@@ -129,6 +129,22 @@ describe("max_pool", function()
     assert.truthy(y[1] ~= y[1])
     assert.equal(4, y[2])
   end)
+
+  it("gives the same with and without a gradient to come, which alone keeps places", function()
+    for channels = 1, 19, 3 do
+      local x = convlua.randn { 2, 9, 7, channels }
+      x[1][1][1] = 0 / 0
+      local options, before, took = { pool_size = 3, strides = 2, padding = 1 }, convlua.memory.live(), {}
+      local results = {}
+      for i, recorded in ipairs { false, true } do
+        x.requires_grad = recorded
+        results[i] = convlua.max_pool2d(x, options)
+        took[i], before = convlua.memory.live() - before, convlua.memory.live()
+      end
+      assert.same(results[1]:to_bytes(), results[2]:detach():to_bytes())
+      assert(took[2] - took[1] >= 4 * results[1]:numel(), ("%d, %d"):format(took[1], took[2]))
+    end
+  end)
 end)
 
 describe("global pooling", function()

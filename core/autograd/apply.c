@@ -190,9 +190,10 @@ static cvl_tensor *produce(const cvl_op *op, cvl_args *a, cvl_err *e) {
   if (op->trivial != NULL && op->trivial(a)) return cvl_retain(a->in[0]);
   if (op->compose != NULL) return compose(op, a, e);
   if (op->view == NULL && (k = cvl_op_kernels(op, a->in[op->key], e)) == NULL) return NULL;
+  a->taped = !grad_disabled && wants_gradient(a->in, a->n_in) &&
+             (op->vjp != NULL || (k != NULL && k->backward != NULL));
   if ((y = k != NULL ? compute(op, a, k, e) : view(op, a, e)) == NULL) return NULL;
-  if (!grad_disabled && wants_gradient(a->in, a->n_in) && cvl_dtype_floating(y->dtype) &&
-      (op->vjp != NULL || (k != NULL && k->backward != NULL)) && record(a, y, e) != 0) {
+  if (a->taped && cvl_dtype_floating(y->dtype) && record(a, y, e) != 0) {
     cvl_release(y);
     return NULL;
   }

@@ -5,7 +5,7 @@
 **   layer:parameters(), layer:buffers()      lists of {name, tensor}, by name
 **   layer:train(), layer:eval(), layer:to(dtype or device)
 **   layer:multiply_adds(shape), layer:window()
-** and core.conv_norm(conv, norm, x, residual), core.conv_pool(conv, pool, x).
+** and core.conv_norm(conv, norm, x, residual), core.conv_pool(conv, pool, x), core.joined(part, after).
 */
 #include <string.h>
 
@@ -168,6 +168,23 @@ static int conv_pool(lua_State *L) {
     rc = cvl_conv_pool_layers(conv, pool, cvl_check_tensor(L, 3), y, &e);
   } while (is_worth_another(L, rc, &attempts, &e));
   return give(L, conv, rc, &e);
+}
+
+/* joined(part, after) -> conv_norm, conv_pool or nil: what takes both in one pass, if anything may */
+static int joined(lua_State *L) {
+  handle *part = luaL_testudata(L, 1, CVL_LAYER_TYPE),
+         *after = luaL_testudata(L, 2, CVL_LAYER_TYPE);
+  const cvl_layer_type *first, *second;
+  if (part == NULL || part->l == NULL || after == NULL || after->l == NULL) return 0;
+  first = part->l->type;
+  second = after->l->type;
+  if (first->forward_norm != NULL && second->statistics != NULL && !cvl_grad_enabled())
+    lua_pushcfunction(L, conv_norm);
+  else if (first->forward_pool != NULL && second->pooling != NULL)
+    lua_pushcfunction(L, conv_pool);
+  else
+    return 0;
+  return 1;
 }
 
 static void push_slot(lua_State *L, const cvl_slot *slot) {
@@ -411,4 +428,6 @@ void cvl_open_layer(lua_State *L) {
   lua_setfield(L, -2, "conv_norm");
   lua_pushcfunction(L, conv_pool);
   lua_setfield(L, -2, "conv_pool");
+  lua_pushcfunction(L, joined);
+  lua_setfield(L, -2, "joined");
 }

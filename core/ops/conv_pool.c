@@ -19,19 +19,17 @@ static int problem(cvl_conv_pool *p, const cvl_args *a, const cvl_tensor *x, con
   return cvl_conv_pool_problem(p, &x->shape, &w->shape, a->options, e);
 }
 
-/* The marks are only kept when somebody may ask for a gradient. */
 static int forward(cvl_args *a, cvl_tensor *z, cvl_err *e) {
   const cvl_tensor *x = a->in[X], *w = a->in[W], *b = a->in[B];
-  bool graded = x->requires_grad || w->requires_grad || (b != NULL && b->requires_grad);
   cvl_shape bytes = {.ndim = 1};
   cvl_conv_pool p;
   if (problem(&p, a, x, w, e) != 0) return -1;
-  if (graded) {
+  if (a->taped) {
     bytes.dim[0] = cvl_conv_pool_marks(&p) * (int64_t)sizeof(uint16_t);
     if ((a->saved[0] = cvl_tensor_new(&bytes, CVL_U8, NULL, e)) == NULL) return -1;
   }
   return cvl_conv_pool_forward(&p, cvl_data(x), cvl_data(w), b != NULL ? cvl_data(b) : NULL,
-                               graded ? cvl_data(a->saved[0]) : NULL, cvl_data(z), e);
+                               a->taped ? cvl_data(a->saved[0]) : NULL, cvl_data(z), e);
 }
 
 static real *data_or_null(const cvl_tensor *x) { return x != NULL ? cvl_data(x) : NULL; }

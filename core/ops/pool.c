@@ -4,8 +4,8 @@
 ** y = global_avg_pool(x), global_max_pool(x)                            over all spatial axes: {N, (spatial), C} -> {N, C}
 **   x {N, (spatial), C}   y {N, (spatial), C}      sizes: ops/window.h
 ** Padding never wins a maximum. An average counts the places inside the input, or with count_padding also those inside
-** the padding. Forward of max_pool saves the place of each maximum within its window (the first of equals), and its
-** gradient goes there.
+** the padding. Forward of max_pool saves the place of each maximum within its window (the first of equals) where a
+** gradient may be asked for, which goes there.
 */
 #include "ops/pool.h"
 
@@ -17,8 +17,10 @@
                   cvl_tensor *const *gx, cvl_err *e)
 
 static int max_pool(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  if ((a->saved[0] = cvl_tensor_new(&y->shape, CVL_I32, cvl_device_of(y), e)) == NULL) return -1;
-  return run(a, &a->in[0]->shape, &y->shape, a->in[0], y, a->saved[0], max_row, false, e);
+  if (a->taped && (a->saved[0] = cvl_tensor_new(&y->shape, CVL_I32, cvl_device_of(y), e)) == NULL)
+    return -1;
+  return run(a, &a->in[0]->shape, &y->shape, a->in[0], y, a->saved[0],
+             a->taped ? max_and_place_row : max_only_row, false, e);
 }
 BACKWARD(max_backward) {
   (void)y;

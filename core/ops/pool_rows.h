@@ -60,7 +60,7 @@ struct job {
   int64_t N, C, in_row, out_row; /* W * C, of x and of y */
   const real *from;              /* what is read, */
   real *to;                      /* and written */
-  int32_t *place;                /* {N, (out), C} of max_pool: tap of each maximum */
+  int32_t *place;                /* {N, (out), C} of max_pool: tap of each maximum; or NULL */
   bool count_padding;
   int64_t *first,
       *last;       /* of the last axis: taps inside x of each output, or outputs of each input */
@@ -160,9 +160,9 @@ static void deliver(void *to, const void *made, int64_t n, size_t size) {
 }
 
 /* One output, whose taps on the last axis are [first, last) of those that start at x. The first of equals stays, and so
-** does the first NaN. */
+** does the first NaN. Its place is only told when `placed`. */
 SOME max_of(const source *s, int rows, int64_t x, int64_t C, int64_t first, int64_t last, real *y,
-            int32_t *place, const int n) {
+            int32_t *place, const bool placed, const int n) {
   span best[TOGETHER];
   mask tap[TOGETHER];
 #pragma GCC unroll 4
@@ -176,30 +176,40 @@ SOME max_of(const source *s, int rows, int64_t x, int64_t C, int64_t first, int6
         span v = LOAD(s[r].v + x + f * C + i * SPAN);
         mask better = ~(v <= best[i]) & (best[i] == best[i]);
         best[i] = PICK(better, v, best[i]);
-        tap[i] = (better & (whole)(s[r].number + f)) | (~better & tap[i]);
+        if (placed) tap[i] = (better & (whole)(s[r].number + f)) | (~better & tap[i]);
       }
 #pragma GCC unroll 4
   for (int i = 0; i < n; i++) STORE(y + i * SPAN, best[i]);
+  if (!placed) return;
 #pragma GCC unroll 4
   for (int i = 0; i < n; i++) *(ints_u *)(place + i * SPAN) = __builtin_convertvector(tap[i], ints);
 }
 
-static void max_row(const job *j, int64_t row, source *s, real *room, int64_t *scaled) {
+SOME max_row(const job *j, int64_t row, source *s, real *room, const bool placed) {
   int64_t at[3], C = j->C, pitch = j->out_row + SPAN;
   real *to = j->to + row * j->out_row, *y = made_in(j, to, room);
-  int32_t *to_place = j->place + row * j->out_row, *place = made_in(j, to_place, room + pitch);
+  int32_t *to_place = placed ? j->place + row * j->out_row : NULL;
+  int32_t *place = placed ? made_in(j, to_place, room + pitch) : NULL;
   int rows;
-  (void)scaled;
   locate(row, j->w.out, at);
   rows = rows_under(j, at, s, room + 2 * pitch);
   for (int64_t o = 0; o < j->w.out[2]; o++) {
     int64_t x = (o * j->w.stride[2] - j->w.before[2]) * C;
-#define MAX_OF(c, n) \
-  max_of(s, rows, x + c, C, j->first[o], j->last[o], y + o * C + c, place + o * C + c, n)
+#define MAX_OF(c, n)                                                \
+  max_of(s, rows, x + c, C, j->first[o], j->last[o], y + o * C + c, \
+         placed ? place + o * C + c : NULL, placed, n)
     FOR_SPANS(C, MAX_OF);
   }
   deliver(to, y, j->out_row, sizeof *y);
-  deliver(to_place, place, j->out_row, sizeof *place);
+  if (placed) deliver(to_place, place, j->out_row, sizeof *place);
+}
+static void max_and_place_row(const job *j, int64_t row, source *s, real *room, int64_t *scaled) {
+  (void)scaled;
+  max_row(j, row, s, room, true);
+}
+static void max_only_row(const job *j, int64_t row, source *s, real *room, int64_t *scaled) {
+  (void)scaled;
+  max_row(j, row, s, room, false);
 }
 
 /* One input, that outputs [first, last) of each row cover: gy where its place is the tap that comes from here. The tap of

@@ -41,6 +41,8 @@ bound.core = {
     .. "Of two layers; in inference, with no gradient recorded, in one pass over memory.",
   conv_pool = "conv_pool(conv, pool, x) -> pool(conv(x))\n"
     .. "Of two layers; in one pass where that is faster, with the gradients: few channels, windows side by side.",
+  joined = "joined(part, after) -> f or nil\n"
+    .. "Of two layers: conv_norm or conv_pool, f(part, after, x) = after(part(x)), where that may be one pass.",
   layers = "layers() -> list\nThe descriptor of every layer of the core: name, doc, options, ...",
   optimizer = "optimizer{kind = \"SGD\", parameters = {...}, groups = {...}, ...} -> o\n"
     .. "What convlua.optim is made of. o:step(), o:zero_grad(), o:gradient_norm(),\n"

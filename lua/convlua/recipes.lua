@@ -16,6 +16,7 @@ local data = require "convlua.data"
 local optim = require "convlua.optim"
 local run = require "convlua.run"
 local schedule = require "convlua.schedule"
+local train = require "convlua.train"
 
 local recipes = {}
 
@@ -36,6 +37,8 @@ recipes.options = {
   { "momentum", "number", min = 0, max = 1, help = "of sgd and muon" },
   { "nesterov", "flag", help = "Nesterov's momentum" },
   { "batch-norm-momentum", "number", min = 0, max = 1, help = "share of the old running statistics" },
+  { "batch-norm-batches", "integer", min = 0,
+    help = "after each epoch BatchNorm's statistics are taken from so many batches; 0: running ones" },
   { "weight-decay", "number", min = 0, help = "of the weights of convolutions and dense layers" },
   { "label-smoothing", "number", min = 0, max = 1, help = "share given to all classes alike" },
   { "schedule", { "constant", "linear", "one-cycle", "cosine", "step" }, help = "the rate over time" },
@@ -57,7 +60,7 @@ recipes.options = {
 local presets = {
   book = { model = "resnet18", stem = "imagenet", epochs = 25, batch_size = 128, optimizer = "sgd",
     lr = 0.1, momentum = 0.9, nesterov = false, weight_decay = 0.0, label_smoothing = 0.0,
-    schedule = "constant", augment = false, batch_norm_momentum = 0.9 },
+    schedule = "constant", augment = false, batch_norm_momentum = 0.9, batch_norm_batches = 32 },
   book_lenet = { model = "lenet", epochs = 5, batch_size = 128, optimizer = "sgd", lr = 0.1,
     momentum = 0.0, nesterov = false, weight_decay = 0.0, label_smoothing = 0.0,
     schedule = "constant", augment = false },
@@ -154,6 +157,11 @@ function recipes.schedule(o)
     return schedule.multi_step { start = o.lr, at = { 0.5, 0.75 } }
   end
   return schedule.constant(o.lr)
+end
+
+--- What BatchNorm uses in inference.
+function recipes.statistics(o, set)
+  return train.batch_norm_statistics { data = set.training_whole, batches = o.batch_norm_batches or 0 }
 end
 
 --- What options.json holds: the options, and what is needed to use the weights.

@@ -1,11 +1,11 @@
 --- Methods of tensors that are written in Lua. Loaded with the library; adds to the tensors' own.
 
 local core = require "convlua.core"
-local joined = require "convlua.nn.joined"
+local joined = core.joined
 local methods = core.tensor_methods
 
 --- x:through(a, b, c) = c(b(a(x))): layers, modules or functions, one after the other; a layer and
--- the one behind it in one pass where nn/joined.lua knows how.
+-- the one behind it in one pass where core.joined knows how.
 function methods.through(x, ...)
   local count, i = select("#", ...), 1
   while i <= count do

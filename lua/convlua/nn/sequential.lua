@@ -1,6 +1,6 @@
 --- Modules made of modules: one after the other, around each other, from a function.
 
-local joined = require "convlua.nn.joined"
+local joined = require "convlua.core".joined
 local options = require "convlua.nn.options"
 local Module = require "convlua.nn.module".Module
 
@@ -18,7 +18,7 @@ end
 --   nn.Sequential{ { conv = nn.Conv2D{...} }, { act = nn.relu } }  parts "conv", "act"
 -- A part is anything that can be called with a tensor; model[i] or model.conv is the part. Further
 -- arguments of the call go to the first part. A layer and the one behind it are computed in one pass
--- where nn/joined.lua knows how.
+-- where core.joined knows how.
 local Sequential = Module("Sequential", function(self, parts)
   if type(parts) ~= "table" then
     error("Sequential: a table of layers expected, got " .. type(parts), 3)

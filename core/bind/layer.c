@@ -13,8 +13,7 @@
 #include "bind/check.h"
 #include "bind/open.h"
 #include "bind/options.h"
-#include "layers/conv_norm.h"
-#include "layers/conv_pool.h"
+#include "layers/joined.h"
 
 #define CVL_LAYER_TYPE "convlua.layer"
 

@@ -47,12 +47,12 @@ struct cvl_layer_type {
   /* Checks what the options' ranges cannot say and declares the slots; NULL: nothing to do. */
   int (*build)(cvl_layer *l, cvl_err *e);
   cvl_tensor *(*forward)(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in);
-  /* For conv_norm.h: the statistics, all but the residual, false when this layer takes those of its input; and forward
+  /* For joined.h: the statistics, all but the residual, false when this layer takes those of its input; and forward
   ** with a normalization behind it, NULL when that cannot be done in one pass. */
   bool (*statistics)(const cvl_layer *l, cvl_statistics *given);
   cvl_tensor *(*forward_norm)(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
                               const cvl_statistics *norm);
-  /* For conv_pool.h: the pooling's options, whose axes' number and kind are told; and forward with a pooling behind it, NULL
+  /* For joined.h: the pooling's options, whose axes' number and kind are told; and forward with a pooling behind it, NULL
   ** when that is not done in one pass. */
   const struct cvl_pool_options *(*pooling)(const cvl_layer *l, int *axes, bool *max);
   cvl_tensor *(*forward_pool)(cvl_scope *s, cvl_layer *l, cvl_tensor *x, const cvl_layer *pool);

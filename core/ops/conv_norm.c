@@ -3,7 +3,7 @@
 **   y = act(norm(conv(x, w) + b) + residual)      norm(v) = (v - mean) / sqrt(var + epsilon) scale + offset
 **   x, w, b (or nil), y as of conv   scale, offset, mean, var {K}, all of them or none   residual of y's shape, or nil
 ** For inference, where a normalization is one factor and one shift for each filter: all of it is done to the results of the
-** convolution while they are at hand. Without gradient; layers/conv_norm.h uses it where there is a kernel.
+** convolution while they are at hand. Without gradient; layers/joined.h uses it where there is a kernel.
 */
 #include "ops/conv_norm.h"
 

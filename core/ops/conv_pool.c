@@ -4,7 +4,7 @@
 **   x {N, (spatial), C}   w {(spatial), C, K}   b {K} or nil   z {N, (conv's spatial / window), K}, rounded down
 ** Convolutions of few channels spend as much on their results' activation and pooling, forward and backward, as on their
 ** sums. Here these results never leave the first caches: forward keeps a bit for each, whether z's gradient reaches it.
-** One or two spatial axes, strides 1. layers/conv_pool.h uses it where it pays.
+** One or two spatial axes, strides 1. layers/joined.h uses it where it pays.
 */
 #include "ops/conv_pool.h"
 

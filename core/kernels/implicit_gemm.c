@@ -255,8 +255,8 @@ static void run_lying(const job *j, const cvl_patches *p, int64_t r, int64_t row
   cvl_tile_mode mode = j->add ? CVL_TILE_ADD : j->past ? CVL_TILE_PAST : CVL_TILE_SET;
   for (int64_t c = 0; c < columns; c += nr) {
     cvl_stretch stretch = {p->source + r * p->pitch, panels + c / nr * panel_size, p->depth};
-    cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, p->pitch, p->pitch, nr, rows, row, c,
-                  mode, bias != NULL ? bias + c : NULL, (cvl_ahead){c == 0 ? next : 0, 0});
+    cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, 1, p->pitch, p->pitch, nr, rows, row,
+                  c, mode, bias != NULL ? bias + c : NULL, (cvl_ahead){c == 0 ? next : 0, 0});
   }
   if (j->past) cvl_past_end();
 }

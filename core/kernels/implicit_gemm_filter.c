@@ -18,7 +18,9 @@ enum {
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
-  SUM = 256 /* positions at a time: the more, the less often is the result read and written */
+  SUM = 256, /* positions at a time: the more, the less often is the result read and written */
+  LEAST_STRETCH = 4, /* positions side by side that are worth reading where they lie */
+  SAME_SET = 1024    /* floats from one position to the next for which they compete in the caches */
 };
 
 /* The share of wasted products above which the taps of an axis are taken one by one. */
@@ -35,7 +37,7 @@ typedef struct {
   int64_t channels;    /* of a piece, at most */
   int64_t pieces[4];   /* along the taps and the channels */
   int64_t parts, room; /* of the sum; floats of one worker */
-  bool lying;          /* x and gy are read as they lie where patches are rows */
+  bool lying;          /* x and gy may be read as they lie */
   float *blocks;
 } job;
 
@@ -57,18 +59,37 @@ static void pack_rows(float *const *row, int64_t rows, int64_t K, int64_t nr, fl
   }
 }
 
-/* Positions [r, end) of the sum, x being rows as they are, and so gy: both are read where they lie, and what comes next of
-** them is asked for meanwhile. */
+/* Whether patches of x, and the gy of their positions, are read where they lie: of one tap, in stretches that are worth it. */
+static bool is_lying(const job *j, const cvl_patches *x) {
+  for (int d = 0; d < 3; d++)
+    if (x->axis[d].taps != 1) return false;
+  return j->lying && (x->axis[2].count >= LEAST_STRETCH || cvl_patches_are_rows(x));
+}
+
+/* Positions [r, end) of the sum: gy is read where it lies, and so is x, unless its positions compete for one set of the
+** cache; what comes next of them is asked for meanwhile. */
 static void run_lying(const job *j, const cvl_patches *x, const float *gy, int64_t r, int64_t end,
-                      int64_t m, float *const *gw) {
-  int64_t pitch = j->p->K;
+                      int64_t m, float *block, float *const *gw) {
+  int64_t pitch = j->p->K, step = x->axis[2].step * x->pitch;
+  bool copied = step % SAME_SET == 0;
   for (bool add = false; r < end; r += SUM, add = true) {
-    int64_t count = min(SUM, end - r), next = r + count < end ? SUM : 0;
+    int64_t count = min(SUM, end - r);
+    cvl_stretch s[SUM], next;
+    cvl_ahead ahead = {0, 0};
+    int n = cvl_patches_stretches(x, r, count, gy, j->p->out, pitch, s);
+    if (r + count < end) {
+      cvl_patches_stretches(x, r + count, 1, gy, j->p->out, pitch, &next);
+      ahead = (cvl_ahead){next.a - s->a, next.b - s->b};
+    }
+    if (copied) {
+      cvl_patches_copy(x, r, count, 0, m, block);
+      for (int64_t i = 0, at = 0; i < n; at += s[i++].count) s[i].a = block + at * CVL_BLOCK_ROW;
+    }
     for (int64_t k = 0; k < j->K; k += j->tile->nr) {
-      cvl_stretch stretch = {x->source + r * x->pitch, gy + r * pitch + k, count};
-      cvl_lying_run(j->tile, j->tile->lying->by_columns, &stretch, x->pitch, 1, pitch, m, gw, k,
-                    add ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
-                    (cvl_ahead){k == 0 ? next * x->pitch : 0, next * pitch});
+      if (k > 0 || copied) ahead.a = 0;
+      cvl_lying_run(j->tile, j->tile->lying->by_columns, s, n, copied ? CVL_BLOCK_ROW : step, 1,
+                    pitch, m, gw, k, add ? CVL_TILE_ADD : CVL_TILE_SET, NULL, ahead);
+      for (int i = 0; i < n; i++) s[i].b += j->tile->nr;
     }
   }
 }
@@ -106,8 +127,8 @@ static void run_task(void *context, int64_t chunk, int worker) {
   int64_t end = min(r + size, rows), filled = round_up(m, j->tile->mr);
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
-  if (j->lying && cvl_patches_are_rows(&patches)) {
-    run_lying(j, &patches, j->gy + g * j->K, r, end, m, gw);
+  if (is_lying(j, &patches)) {
+    run_lying(j, &patches, j->gy + g * j->K, r, end, m, a, gw);
     return;
   }
   for (bool add = false; r < end; r += SUM, add = true) {

@@ -202,3 +202,26 @@ void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *t
     row[i] = target + (((q.n * size[0] + z) * size[1] + h) * size[2] + w) * pitch;
   }
 }
+
+int cvl_patches_stretches(const cvl_patches *p, int64_t r, int64_t rows, const float *target,
+                          const int64_t size[3], int64_t pitch, cvl_stretch *out) {
+  position q = position_of(p, r);
+  const cvl_axis *a = p->axis;
+  int n = 0;
+  for (int64_t count; rows > 0; rows -= count) {
+    int64_t from = q.n, to = q.n;
+    for (int d = 0; d < 3; d++) {
+      from = from * a[d].size + a[d].offset + q.i[d] * a[d].step;
+      to = to * size[d] + a[d].origin + q.i[d] * a[d].stride;
+    }
+    cvl_stretch s = {p->source + from * p->pitch, target + to * pitch, 0}, *last = out + n - 1;
+    count = min(a[2].count - q.i[2], rows);
+    if (n == 0 || s.a != last->a + last->count * a[2].step * p->pitch ||
+        s.b != last->b + last->count * pitch)
+      *(last = out + n++) = s;
+    last->count += count;
+    q.i[2] += count - 1;
+    advance(p, &q);
+  }
+  return n;
+}

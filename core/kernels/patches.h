@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "kernels/conv.h"
+#include "kernels/tile.h"
 
 typedef struct cvl_axis {
   int64_t size, count, step;
@@ -56,5 +57,10 @@ void cvl_patches_copy(const cvl_patches *p, int64_t r, int64_t rows, int64_t k, 
 /* row[i] = target + pitch * the position in the target, {images, size[0..2]}, that row r + i belongs to. */
 void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *target,
                          const int64_t size[3], int64_t pitch, float **row);
+
+/* Of patches of one tap, all inside the source: rows [r, r + rows) as stretches, at most `rows` of them, a where the source
+** has them, axis[2].step * p->pitch floats apart, b where the target has them, `pitch` floats apart. Returns their number. */
+int cvl_patches_stretches(const cvl_patches *p, int64_t r, int64_t rows, const float *target,
+                          const int64_t size[3], int64_t pitch, cvl_stretch *out);
 
 #endif

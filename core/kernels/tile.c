@@ -98,16 +98,18 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
 }
 
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
-                   int64_t a_step, int64_t across, int64_t b_row, int64_t rows, float *const *row,
-                   int64_t column, cvl_tile_mode mode, const float *first, cvl_ahead next) {
+                   int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
+                   float *const *row, int64_t column, cvl_tile_mode mode, const float *first,
+                   cvl_ahead next) {
   int64_t tiles = (rows + tile->mr - 1) / tile->mr;
-  cvl_stretch at = *s;
+  cvl_stretch at[CVL_BLOCK_K];
   float *to[CVL_TILE_MAX_ROWS];
+  memcpy(at, s, (size_t)stretches * sizeof *at);
   for (int64_t t = 0, i = 0, height; t < tiles; t++, i += height) {
     height = (rows - i) / (tiles - t);
     for (int64_t r = 0; r < height; r++) to[r] = row[i + r] + column;
-    kernel[height](&at, 1, a_step, b_row, to, mode, first, &next);
-    at.a += height * across;
+    kernel[height](at, stretches, a_step, b_row, to, mode, first, &next);
+    for (int q = 0; q < stretches; q++) at[q].a += height * across;
     next.b = 0;
   }
 }

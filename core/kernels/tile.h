@@ -121,11 +121,12 @@ typedef struct cvl_block {
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
 
 /* `rows` rows of C by one panel's columns, from row[i] + column on, out of an A that lies as it is, its rows `across` floats
-** apart, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of nearly the same height. What `next`
+** apart, in CVL_BLOCK_K stretches at most, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of nearly the same height. What `next`
 ** says of B is asked for with the first of them. */
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
-                   int64_t a_step, int64_t across, int64_t b_row, int64_t rows, float *const *row,
-                   int64_t column, cvl_tile_mode mode, const float *first, cvl_ahead next);
+                   int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
+                   float *const *row, int64_t column, cvl_tile_mode mode, const float *first,
+                   cvl_ahead next);
 
 /* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
 ** last one anyway, and so their lines need not be read before. */

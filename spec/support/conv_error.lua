@@ -47,6 +47,10 @@ local cases = { -- N, sizes, C, filter, K, options
   { 7, { 9, 8 }, 300, { 1, 1 }, 96, {} },
   { 5, { 12, 11 }, 64, { 1, 1 }, 160, {} },
   { 3, { 14, 13 }, 64, { 1, 1 }, 64, { groups = 2, strides = 2 } },
+  -- filter gradients in stretches: several blocks of them; positions that would share a set of the cache; by 3
+  { 12, { 11, 12 }, 64, { 1, 1 }, 64, { strides = 2 } },
+  { 2, { 8, 9 }, 512, { 1, 1 }, 32, { strides = 2, padding = { { 1, 0 }, { 0, 1 } } } },
+  { 7, { 29, 26 }, 40, { 1, 1 }, 64, { strides = 3 } },
   -- results that are written past the caches
   { 12, { 64, 64 }, 32, { 1, 1 }, 64, {} },
   { 25, { 32, 32 }, 2, { 3, 3 }, 128, { padding = "same" } },

@@ -87,7 +87,7 @@ describe("scripts/train_cifar.lua", function()
     assert.equal(0, run { "scripts/train_cifar.lua", "--resume", folder .. "/muon.short", "--epochs", "2" }.status)
     assert.equal(core.io.sha1(read "muon/last.npz"), core.io.sha1(read "muon.short/last.npz"))
     local o = json.decode(read "muon/options.json")
-    assert.same({ "muon", 0.08, "constant", "lenet" }, { o.optimizer, o.lr, o.schedule, o.preset })
+    assert.same({ "muon", 0.05, "constant", "lenet" }, { o.optimizer, o.lr, o.schedule, o.preset })
   end)
 
   it("trains on Shapes10 where CIFAR-10 is not to be had, and says so aloud", function()

@@ -35,11 +35,10 @@ static int max_pool(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   const cvl_tensor *x = a->in[0];
   cvl_cuda_pool p;
   if (d == NULL || problem(&p, a, &x->shape, &y->shape, e) != 0) return -1;
-  if (a->taped && (a->saved[0] = cvl_tensor_new(&y->shape, CVL_I32, &d->base, e)) == NULL)
-    return -1;
-  return CVL_CUDA_LAUNCH(d, e,
-                         cvl_cuda_max_pool(x->dtype, &p, cvl_data(x), cvl_data(y),
-                                           a->taped ? cvl_data(a->saved[0]) : NULL, d->stream));
+  if ((a->saved[0] = cvl_tensor_new(&y->shape, CVL_I32, &d->base, e)) == NULL) return -1;
+  return CVL_CUDA_LAUNCH(
+      d, e,
+      cvl_cuda_max_pool(x->dtype, &p, cvl_data(x), cvl_data(y), cvl_data(a->saved[0]), d->stream));
 }
 
 static int scatter(const cvl_args *a, const cvl_tensor *gy, const cvl_tensor *place,

@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(THREADS)
         }
       }
       y[r * C + c] = best;
-      if (place != NULL) place[r * C + c] = where;
+      place[r * C + c] = where;
     }
   }
 }

@@ -21,7 +21,6 @@ typedef struct cvl_cuda_pool {
   bool count_padding;
 } cvl_cuda_pool;
 
-/* `place` may be NULL: then nobody will ask where the maxima were. */
 cudaError_t cvl_cuda_max_pool(cvl_dtype type, const cvl_cuda_pool *p, const void *x, void *y,
                               int32_t *place, cudaStream_t stream);
 /* gx gets gy at the places of the maxima; y takes x there. */

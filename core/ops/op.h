@@ -28,8 +28,8 @@ typedef struct cvl_args {
   cvl_tensor *saved[CVL_MAX_SAVED]; /* set by forward, a reference each, released by the node */
   cvl_rng rng; /* random ops: the blocks this call may draw; forward and backward see the same */
   cvl_precision precision; /* of the products, when called; forward and backward see the same */
-  bool taped;              /* forward: a gradient may be asked for later; else nothing need be saved */
-  int add;                 /* backward: bit i: it adds to gx[i]; only bits of its kernels' .adds */
+  bool taped; /* forward: a gradient may be asked for later; else nothing need be saved */
+  int add;    /* backward: bit i: it adds to gx[i]; only bits of its kernels' .adds */
 } cvl_args;
 
 typedef struct cvl_meta {

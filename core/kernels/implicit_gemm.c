@@ -22,8 +22,8 @@ enum {
   READ = 16,   /* reading a part of the filter costs as much as so many rows of products with it */
   FEW_ROWS = 64,  /* up to so many, packing the filter costs more than it saves */
   FEW_BLOCK = 24, /* rows of a block then */
-  FEW_PANELS = 4, /* up to so many, or twice when sums are long, copying rows costs too much, */
-  SAME_SET = 1024 /* unless they lie in one set of the cache, so many floats apart */
+  /* Up to so many, or twice when sums are long, copying rows costs too much, unless they lie in one set of the cache. */
+  FEW_PANELS = 4
 };
 
 static const double WORTH = 0.06; /* share of wasted products that makes cutting an axis pay */
@@ -332,7 +332,7 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
             cvl_is_past(j->target, rows * j->groups * j->columns, j->groups * j->columns);
   j->block = j->in_place ? FEW_BLOCK : CVL_BLOCK_M;
   j->lying = !j->in_place && j->columns % j->tile->nr == 0 &&
-             j->groups * j->depth % SAME_SET != 0 &&
+             j->groups * j->depth % CVL_SAME_SET != 0 &&
              j->columns <= (j->depth > CVL_BLOCK_K ? 2 : 1) * FEW_PANELS * j->tile->nr;
   if (plan_boxes(j, e) != 0) goto done;
   if (!j->in_place && (j->packed = cvl_scratch_take(

@@ -19,8 +19,7 @@ enum {
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
   SUM = 256, /* positions at a time: the more, the less often is the result read and written */
-  LEAST_STRETCH = 4, /* positions side by side that are worth reading where they lie */
-  SAME_SET = 1024    /* floats from one position to the next for which they compete in the caches */
+  LEAST_STRETCH = 4 /* positions side by side that are worth reading where they lie */
 };
 
 /* The share of wasted products above which the taps of an axis are taken one by one. */
@@ -71,7 +70,7 @@ static bool is_lying(const job *j, const cvl_patches *x) {
 static void run_lying(const job *j, const cvl_patches *x, const float *gy, int64_t r, int64_t end,
                       int64_t m, float *block, float *const *gw) {
   int64_t pitch = j->p->K, step = x->axis[2].step * x->pitch;
-  bool copied = step % SAME_SET == 0;
+  bool copied = step % CVL_SAME_SET == 0;
   for (bool add = false; r < end; r += SUM, add = true) {
     int64_t count = min(SUM, end - r);
     cvl_stretch s[SUM], next;

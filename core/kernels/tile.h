@@ -18,6 +18,7 @@ enum {
   CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
   CVL_BLOCK_M_COLUMNS = 264, /* and by columns; multiples of every `mr` */
   CVL_CHUNK = 64,            /* columns of a block stored in chunks */
+  CVL_SAME_SET = 1024,       /* rows so many floats apart compete for one set of the cache */
   CVL_TILE_MAX_ROWS = 12,
   CVL_TILE_LOW_ROWS = 4,
   CVL_TILE_MAX_COLUMNS = 32,

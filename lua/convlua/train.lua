@@ -16,7 +16,7 @@ local train = { Loop = loop.new, cancel = loop.cancel }
 -- inference mode.
 function train.evaluate(model, loader, o)
   o = o or {}
-  local batches = source.of(loader, "evaluate")
+  local batches = source.of(loader, "train.evaluate")
   local meter = metrics.meter(o.metrics or { "accuracy" })
   local here = { model = model }
   local function batch(input, target)

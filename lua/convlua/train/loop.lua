@@ -343,7 +343,7 @@ end
 
 --- Returns a cancel wider than the phase.
 local function train(loop)
-  local batches = source.of(loop.training, "training")
+  local batches = source.of(loop.training, "train.Loop: training")
   begin_phase(loop, "training", batches)
   loop.meter = metrics.meter(loop.metrics)
   local stop = loop:emit "training_start"
@@ -357,7 +357,7 @@ local function train(loop)
 end
 
 local function validate(loop)
-  local batches = source.of(loop.validation, "validation")
+  local batches = source.of(loop.validation, "train.Loop: validation")
   begin_phase(loop, "validation", batches)
   loop.meter = metrics.meter(loop.metrics)
   local stop = loop:emit "validation_start"

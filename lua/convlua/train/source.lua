@@ -21,19 +21,19 @@ local function method(object, name)
   return ok and value or nil
 end
 
---- `name` is the option's, for the error.
-function source.of(object, name)
+--- `who` wants it, for the error: "train.Loop: training".
+function source.of(object, who)
   if method(object, "start") and method(object, "next") and method(object, "batches") then return object end
   if type(object) == "table" then
     for i, pair in ipairs(object) do
       if type(pair) ~= "table" or pair[1] == nil then
-        error(("train.Loop: %s: element %d is not a pair {input, target}"):format(name, i), 0)
+        error(("%s: element %d is not a pair {input, target}"):format(who, i), 0)
       end
     end
     if #object > 0 or next(object) == nil then return setmetatable({ list = object }, List) end
   end
-  error(("train.Loop: %s: a loader (start, next, batches) or a list of {input, target} expected, got %s")
-    :format(name, type(object)), 0)
+  error(("%s: a loader (start, next, batches) or a list of {input, target} expected, got %s")
+    :format(who, type(object)), 0)
 end
 
 return source

@@ -3,6 +3,7 @@
 --   gemm      matrix products
 --   conv      the convolutions of ResNet18 at 32 x 32 and of LeNet, each way: forward, data and filter
 --             gradients, by the algorithm that is chosen and by each of the others
+--   layers    the other convolutions of models/, each way
 --   resnet18  a training step, both stems
 --   lenet     a training step
 --   mlp       a training step on one example
@@ -21,8 +22,8 @@ local core = require "convlua.core"
 local json = require "convlua.json"
 local options = require "convlua.options"
 
-local parts = { "peak", "gemm", "conv", "resnet18", "lenet", "mlp", "inference", "overhead", "loader",
-  "startup" }
+local parts = { "peak", "gemm", "conv", "layers", "resnet18", "lenet", "mlp", "inference", "overhead",
+  "loader", "startup" }
 
 local o = options.parse(arg, {
   usage = "bench [options] [PART...]", words = true,

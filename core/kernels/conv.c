@@ -13,10 +13,12 @@
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
+#include "kernels/subpixel.h"
+#include "kernels/tile.h"
 #include "kernels/winograd.h"
 
 typedef enum { FORWARD, DATA, FILTER } pass;
-typedef enum { DEPTHWISE, WINOGRAD, DIRECT, LINES, GEMM, ANY, UNKNOWN } algorithm;
+typedef enum { DEPTHWISE, WINOGRAD, DIRECT, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
 
 static atomic_int forced = UNKNOWN; /* not asked yet */
 
@@ -24,16 +26,17 @@ int cvl_conv_force(const char *name, cvl_err *e) {
   static const struct {
     const char *name;
     algorithm a;
-  } names[] = {
-      {"", ANY}, {"direct", DIRECT}, {"winograd", WINOGRAD}, {"lines", LINES}, {"gemm", GEMM}};
+  } names[] = {{"", ANY},        {"direct", DIRECT},     {"winograd", WINOGRAD},
+               {"lines", LINES}, {"subpixel", SUBPIXEL}, {"gemm", GEMM}};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(name, names[i].name) == 0) {
       atomic_store(&forced, (int)names[i].a);
       return 0;
     }
-  return cvl_fail(e, CVL_EARG, 0,
-                  "unknown convolution algorithm '%s' (expected direct, lines, winograd or gemm)",
-                  name);
+  return cvl_fail(
+      e, CVL_EARG, 0,
+      "unknown convolution algorithm '%s' (expected direct, lines, subpixel, winograd or gemm)",
+      name);
 }
 
 /* A wrong CONVLUA_CONV is reported by main, which forces it first; elsewhere it counts as none. */
@@ -85,18 +88,30 @@ static bool is_direct_faster(const cvl_conv *p, pass way) {
          4 * p->N >= 3 * round_up(p->N, cvl_hwcn_lanes()) && hits_of(p) >= 0.5;
 }
 
+/*
+** The phases of a stride at once where channels are too few for the vectors of each: zeros that complete the filter, and a
+** pass that lays out the results, cost less then.
+*/
+static bool is_faster_by_subpixels(const cvl_conv *p) {
+  enum { FULL = 32 }; /* channels that fill vectors anyway */
+  double phase_use = (double)p->C / (double)round_up(p->C, cvl_tile_used(p->C)->nr);
+  return p->C < FULL && cvl_subpixel_use(p) >= phase_use;
+}
+
 static algorithm choose(const cvl_conv *p, pass way) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p),
-       lines = way != DATA && cvl_lines_possible(p);
+       lines = way != DATA && cvl_lines_possible(p),
+       subpixel = way == DATA && cvl_subpixel_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
-                   (wanted == LINES && lines)
+                   (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)
                ? wanted
                : GEMM;
   if (winograd && is_less_with_winograd(p, way)) return WINOGRAD;
   if (lines && is_faster_by_lines(p, way)) return LINES;
+  if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;
   return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
 }
 
@@ -126,7 +141,9 @@ static const struct {
     [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter},
-    [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter}, /* it can add: see below */
+    /* these two can add: see below */
+    [SUBPIXEL] = {NULL, NULL, NULL},
+    [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter},
 };
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
@@ -152,13 +169,14 @@ static int take_in(float *aside, int64_t n, int rc, float *gx) {
 }
 
 /* Where results pass through registers once they are complete, reading there what is added takes as long as a pass of its
-** own: only the implicit product's sums start with it. */
+** own: only the implicit product's sums start with it, and sub-pixels are laid out in a pass anyway. */
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                            cvl_err *e) {
   algorithm a = choose(p, DATA);
   int64_t n = p->N * p->in[0] * p->in[1] * p->in[2] * p->C;
   float *aside;
   if (a == GEMM) return cvl_implicit_backward_data(p, gy, w, add, gx, e);
+  if (a == SUBPIXEL) return cvl_subpixel_backward_data(p, gy, w, add, gx, e);
   if (!add) return algorithms[a].backward_data(p, gy, w, gx, e);
   if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
   return take_in(aside, n, algorithms[a].backward_data(p, gy, w, aside, e), gx);

@@ -13,6 +13,22 @@ local shapes = {
   { 8, 256, 256, 3, 1 }, { 4, 512, 512, 3, 1 }, { 32, 64, 128, 1, 2 },
   { 28, 3, 6, 5, 1 }, { 10, 6, 16, 5, 1 },
 }
+-- The other convolutions of models/: {images, then as above}. ResNet18 to 152 at 224 x 224, both stems of ResNet18 at
+-- 32 x 32 where that has more, the airbench network.
+local layers = {
+  { 8, 224, 3, 64, 7, 2 }, { 8, 56, 64, 64, 3, 1 }, { 8, 56, 64, 64, 1, 1 }, { 8, 56, 64, 256, 1, 1 },
+  { 8, 56, 256, 64, 1, 1 }, { 8, 56, 64, 128, 3, 2 }, { 8, 56, 64, 128, 1, 2 }, { 8, 56, 256, 128, 1, 1 },
+  { 8, 56, 128, 128, 3, 2 }, { 8, 56, 256, 512, 1, 2 }, { 8, 28, 128, 128, 3, 1 }, { 8, 28, 128, 512, 1, 1 },
+  { 8, 28, 512, 128, 1, 1 }, { 8, 28, 128, 256, 3, 2 }, { 8, 28, 128, 256, 1, 2 }, { 8, 28, 512, 256, 1, 1 },
+  { 8, 28, 256, 256, 3, 2 }, { 8, 28, 512, 1024, 1, 2 }, { 8, 14, 256, 256, 3, 1 }, { 8, 14, 256, 1024, 1, 1 },
+  { 8, 14, 1024, 256, 1, 1 }, { 8, 14, 256, 512, 3, 2 }, { 8, 14, 256, 512, 1, 2 }, { 8, 14, 1024, 512, 1, 1 },
+  { 8, 14, 512, 512, 3, 2 }, { 8, 14, 1024, 2048, 1, 2 }, { 8, 7, 512, 512, 3, 1 }, { 8, 7, 512, 2048, 1, 1 },
+  { 8, 7, 2048, 512, 1, 1 },
+  { 128, 8, 64, 128, 1, 2 }, { 128, 4, 128, 256, 1, 2 }, { 128, 2, 256, 512, 3, 2 }, { 128, 2, 256, 512, 1, 2 },
+  { 128, 16, 128, 256, 3, 2 }, { 128, 16, 128, 256, 1, 2 }, { 128, 8, 256, 512, 3, 2 }, { 128, 8, 256, 512, 1, 2 },
+  { 128, 32, 3, 24, 2, 1 }, { 128, 31, 24, 64, 3, 1 }, { 128, 15, 64, 64, 3, 1 }, { 128, 15, 64, 256, 3, 1 },
+  { 128, 7, 256, 256, 3, 1 }, { 128, 3, 256, 256, 3, 1 },
+}
 local passes = { "forward", "data", "filter" }
 
 return function(bench)
@@ -48,8 +64,8 @@ return function(bench)
   end
 
   --- {forward, data, filter}: functions that give the seconds of one pass, and the products in it.
-  local function passes_of(size, c, k, filter, stride)
-    local x = convlua.randn { o.batch_size, size, size, c }
+  local function passes_of(images, size, c, k, filter, stride)
+    local x = convlua.randn { images, size, size, c }
     local w = convlua.randn { filter, filter, c, k }
     local function conv()
       return convlua.conv2d(x, w, nil, { strides = stride, padding = (filter - 1) // 2 })
@@ -70,27 +86,36 @@ return function(bench)
     return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ 2
   end
 
-  --- Each pass by the algorithm that the planner chooses, and by each of the others.
-  function parts.conv()
-    for _, s in ipairs(shapes) do
-      local size, c, k, filter, stride = table.unpack(s)
-      local steps, products = passes_of(size, c, k, filter, stride)
-      local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
-      for _, algorithm in ipairs { "", "direct", "lines", "winograd", "gemm" } do
-        local text = {}
-        machine.conv_algorithm(algorithm)
-        for _, name in ipairs(passes) do
-          local t = measure(steps[name], o.seconds / 4)
-          t.gflops = 2 * products / t.median / 1e9
-          t.algorithm = algorithm ~= "" and algorithm or "planned"
-          note(("%s %s %s"):format(title, name, t.algorithm), t)
-          text[#text + 1] = ("%s %7.2f ms %5.0f"):format(name, t.median * 1e3, t.gflops)
-        end
-        line(algorithm == "" and title or "  " .. algorithm, "%s GFLOPS", table.concat(text, "  "))
-      end
-      machine.conv_algorithm ""
-      bench.compare(title, "conv", table.concat(s, ","), o.batch_size, steps)
+  local function measure_passes(title, algorithm, steps, products)
+    local text = {}
+    machine.conv_algorithm(algorithm)
+    for _, name in ipairs(passes) do
+      local t = measure(steps[name], o.seconds / 4)
+      t.gflops = 2 * products / t.median / 1e9
+      t.algorithm = algorithm ~= "" and algorithm or "planned"
+      note(("%s %s %s"):format(title, name, t.algorithm), t)
+      text[#text + 1] = ("%s %7.2f ms %5.0f"):format(name, t.median * 1e3, t.gflops)
     end
+    line(algorithm == "" and title or "  " .. algorithm, "%s GFLOPS", table.concat(text, "  "))
+    machine.conv_algorithm ""
+  end
+
+  --- Each pass of a shape by the algorithms named, "" being the planner's choice.
+  local function measure_shape(images, algorithms, ...)
+    local size, c, k, filter, stride = ...
+    local steps, products = passes_of(images, ...)
+    local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
+    for _, algorithm in ipairs(algorithms) do measure_passes(title, algorithm, steps, products) end
+    bench.compare(title, "conv", table.concat({ ... }, ","), images, steps)
+  end
+
+  function parts.conv()
+    local algorithms = { "", "direct", "lines", "subpixel", "winograd", "gemm" }
+    for _, s in ipairs(shapes) do measure_shape(o.batch_size, algorithms, table.unpack(s)) end
+  end
+
+  function parts.layers()
+    for _, s in ipairs(layers) do measure_shape(s[1], { "" }, table.unpack(s, 2)) end
   end
 
   return parts

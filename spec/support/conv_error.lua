@@ -51,6 +51,11 @@ local cases = { -- N, sizes, C, filter, K, options
   { 12, { 11, 12 }, 64, { 1, 1 }, 64, { strides = 2 } },
   { 2, { 8, 9 }, 512, { 1, 1 }, 32, { strides = 2, padding = { { 1, 0 }, { 0, 1 } } } },
   { 7, { 29, 26 }, 40, { 1, 1 }, 64, { strides = 3 } },
+  -- the phases of strides in one product: padding beyond the filter, fewer inputs than a stride, one axis and three
+  { 2, { 10, 7 }, 3, { 5, 3 }, 17, { strides = { 2, 3 }, padding = { { 1, 2 }, { 4, 0 } } } },
+  { 3, { 2, 9 }, 2, { 2, 1 }, 16, { strides = { 3, 2 }, padding = { { 1, 0 }, { 0, 3 } } } },
+  { 4, { 31 }, 5, { 7 }, 20, { strides = 4, padding = "same" } },
+  { 2, { 5, 8, 6 }, 3, { 3, 4, 3 }, 24, { strides = { 2, 2, 1 }, padding = 1 } },
   -- results that are written past the caches
   { 12, { 64, 64 }, 32, { 1, 1 }, 64, {} },
   { 25, { 32, 32 }, 2, { 3, 3 }, 128, { padding = "same" } },

@@ -28,10 +28,12 @@ enum {
   LINE = 16,       /* floats in a line of the cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
-  MANY_BYTES = 1 << 20, /* where filters larger than this would not stay in a core's own; */
-  PRODUCTS = 1 << 18,   /* the products of a task, in floats, do; */
-  FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
-  WORTH = 1 << 19       /* on several threads when they become so many floats */
+  MANY_BYTES =
+      1
+      << 20, /* where filters larger than this, and than the tiles, would not stay in a core's own; */
+  PRODUCTS = 1 << 18, /* the products of a task, in floats, do; */
+  FEW_BLOCK = 4,      /* tiles are transformed so many at a time, */
+  WORTH = 1 << 19     /* on several threads when they become so many floats */
 };
 
 typedef struct {
@@ -325,8 +327,10 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
   j->tiles = images * j->target.high * j->target.wide;
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
-  few = j->planes * j->tiles * j->depth <= FEW_BYTES / 4 &&
-        (j->filter_planes * j->depth * j->target.C > MANY_BYTES / 4 || j->tiles < MOST_BLOCK / 2);
+  int64_t of_tiles = j->planes * j->tiles * j->depth,
+          of_filters = j->filter_planes * j->depth * j->target.C;
+  few = of_tiles <= FEW_BYTES / 4 &&
+        ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK / 2);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_panels(j, e) : run_blocks(j, e);

@@ -28,12 +28,10 @@ enum {
   LINE = 16,       /* floats in a line of the cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
-  MANY_BYTES =
-      1
-      << 20, /* where filters larger than this, and than the tiles, would not stay in a core's own; */
-  PRODUCTS = 1 << 18, /* the products of a task, in floats, do; */
-  FEW_BLOCK = 4,      /* tiles are transformed so many at a time, */
-  WORTH = 1 << 19     /* on several threads when they become so many floats */
+  MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
+  PRODUCTS = 1 << 18,   /* the products of a task, in floats, do; */
+  FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
+  WORTH = 1 << 19       /* on several threads when they become so many floats */
 };
 
 typedef struct {

@@ -14,7 +14,6 @@
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/subpixel.h"
-#include "kernels/tile.h"
 #include "kernels/winograd.h"
 
 typedef enum { FORWARD, DATA, FILTER } pass;
@@ -94,8 +93,7 @@ static bool is_direct_faster(const cvl_conv *p, pass way) {
 */
 static bool is_faster_by_subpixels(const cvl_conv *p) {
   enum { FULL = 32 }; /* channels that fill vectors anyway */
-  double phase_use = (double)p->C / (double)round_up(p->C, cvl_tile_used(p->C)->nr);
-  return p->C < FULL && cvl_subpixel_use(p) >= phase_use;
+  return p->C < FULL && cvl_subpixel_gain(p) >= 1;
 }
 
 static algorithm choose(const cvl_conv *p, pass way) {
@@ -135,15 +133,17 @@ static const struct {
                  float *y, cvl_err *e);
   int (*backward_data)(const cvl_conv *p, const float *gy, const float *w, float *gx, cvl_err *e);
   int (*backward_filter)(const cvl_conv *p, const float *x, const float *gy, float *gw, cvl_err *e);
+  /* in place of backward_data, where it can add */
+  int (*add_data)(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
+                  cvl_err *e);
 } algorithms[] = {
     [DEPTHWISE] = {cvl_depthwise_forward, cvl_depthwise_backward_data,
                    cvl_depthwise_backward_filter},
     [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter},
-    /* these two can add: see below */
-    [SUBPIXEL] = {NULL, NULL, NULL},
-    [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter},
+    [SUBPIXEL] = {.add_data = cvl_subpixel_backward_data},
+    [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter, cvl_implicit_backward_data},
 };
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
@@ -175,8 +175,7 @@ int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, b
   algorithm a = choose(p, DATA);
   int64_t n = p->N * p->in[0] * p->in[1] * p->in[2] * p->C;
   float *aside;
-  if (a == GEMM) return cvl_implicit_backward_data(p, gy, w, add, gx, e);
-  if (a == SUBPIXEL) return cvl_subpixel_backward_data(p, gy, w, add, gx, e);
+  if (algorithms[a].add_data != NULL) return algorithms[a].add_data(p, gy, w, add, gx, e);
   if (!add) return algorithms[a].backward_data(p, gy, w, gx, e);
   if ((aside = cvl_scratch_take(n, e)) == NULL) return -1;
   return take_in(aside, n, algorithms[a].backward_data(p, gy, w, aside, e), gx);

@@ -15,9 +15,10 @@
 
 typedef struct {
   const cvl_conv *p;
-  cvl_conv cells;   /* the convolution of gy: {N, cells, phases of the three axes, C} */
-  int64_t first[3]; /* the cell of the first input */
-  const float *y;   /* its results */
+  cvl_conv cells;     /* the convolution of gy: {N, cells, phases of the three axes, C} */
+  int64_t first[3];   /* the cell of the first input */
+  const float *w, *y; /* the filter; the results of that convolution */
+  float *turned;      /* the filter as it needs it */
   float *gx;
   bool add;
 } job;
@@ -29,15 +30,21 @@ static int64_t steps_of(const cvl_conv *p, int d) { return ceil_div(p->filter[d]
 bool cvl_subpixel_possible(const cvl_conv *p) {
   if (p->groups != 1 || p->N * p->C * p->K == 0) return false;
   for (int d = 0; d < 3; d++)
-    if (p->in[d] == 0 || p->filter[d] == 0 || p->out[d] == 0 || p->dilation[d] != 1) return false;
+    if (p->in[d] == 0 || p->filter[d] == 0 || p->out[d] == 0 || p->dilation[d] != 1 ||
+        p->before[d] < 0)
+      return false;
   return phases_of(p) > 1;
 }
 
-double cvl_subpixel_use(const cvl_conv *p) {
-  int64_t channels = phases_of(p) * p->C;
-  double use = (double)channels / (double)round_up(channels, cvl_tile_used(channels)->nr);
+/* The share of the lanes that so many columns fill. */
+static double fill(int64_t columns) {
+  return (double)columns / (double)round_up(columns, cvl_tile_used(columns)->nr);
+}
+
+double cvl_subpixel_gain(const cvl_conv *p) {
+  double use = fill(phases_of(p) * p->C);
   for (int d = 0; d < 3; d++) use *= (double)p->filter[d] / (double)(steps_of(p, d) * p->stride[d]);
-  return use;
+  return use / fill(p->C);
 }
 
 static job plan(const cvl_conv *p) {
@@ -61,21 +68,20 @@ static int64_t split(const job *j, int d, int64_t f, int64_t *t) {
   return f % j->p->stride[d];
 }
 
-/* w {filter, C, K} as {steps, K, phases, C}, with zeros for the taps that a phase lacks. */
-static void turn_filter(const job *j, const float *w, float *turned) {
+/* Tap f of w {filter, C, K} to its place in {steps, K, phases, C}, where the taps that a phase lacks are zeros. */
+static void turn_tap(void *context, int64_t f, int worker) {
+  const job *j = context;
   const cvl_conv *p = j->p;
   const int64_t *steps = j->cells.filter, columns = j->cells.K;
-  memset(turned, 0, (size_t)(steps[0] * steps[1] * steps[2] * p->K * columns) * sizeof *turned);
-  for (int64_t f = 0; f < p->filter[0] * p->filter[1] * p->filter[2]; f++) {
-    int64_t t0, t1, t2;
-    int64_t phase0 = split(j, 0, f / p->filter[2] / p->filter[1], &t0),
-            phase1 = split(j, 1, f / p->filter[2] % p->filter[1], &t1),
-            phase2 = split(j, 2, f % p->filter[2], &t2);
-    int64_t phase = (phase0 * p->stride[1] + phase1) * p->stride[2] + phase2;
-    float *to = turned + ((t0 * steps[1] + t1) * steps[2] + t2) * p->K * columns + phase * p->C;
-    for (int64_t c = 0; c < p->C; c++)
-      for (int64_t k = 0; k < p->K; k++) to[k * columns + c] = w[(f * p->C + c) * p->K + k];
-  }
+  int64_t t0, t1, t2;
+  int64_t phase0 = split(j, 0, f / p->filter[2] / p->filter[1], &t0),
+          phase1 = split(j, 1, f / p->filter[2] % p->filter[1], &t1),
+          phase2 = split(j, 2, f % p->filter[2], &t2);
+  int64_t phase = (phase0 * p->stride[1] + phase1) * p->stride[2] + phase2;
+  float *to = j->turned + ((t0 * steps[1] + t1) * steps[2] + t2) * p->K * columns + phase * p->C;
+  (void)worker;
+  for (int64_t c = 0; c < p->C; c++)
+    for (int64_t k = 0; k < p->K; k++) to[k * columns + c] = j->w[(f * p->C + c) * p->K + k];
 }
 
 /* Lines of gx, its last axis with the channels, out of the cells. */
@@ -109,21 +115,23 @@ int cvl_subpixel_backward_data(const cvl_conv *p, const float *gy, const float *
   enum { LINES = 16 };
   job j = plan(p);
   const int64_t *steps = j.cells.filter, *cells = j.cells.out;
-  int64_t sums = steps[0] * steps[1] * steps[2] * p->K;
-  float *turned = cvl_scratch_take(sums * j.cells.K, e), *y = NULL;
+  int64_t floats = steps[0] * steps[1] * steps[2] * p->K * j.cells.K;
+  float *y = NULL;
   int rc = -1;
-  if (turned == NULL) goto done;
+  if ((j.turned = cvl_scratch_take(floats, e)) == NULL) goto done;
   if ((y = cvl_scratch_take(p->N * cells[0] * cells[1] * cells[2] * j.cells.K, e)) == NULL)
     goto done;
-  turn_filter(&j, w, turned);
-  if (cvl_implicit_forward(&j.cells, gy, turned, &(cvl_epilogue){0}, y, e) != 0) goto done;
+  j.w = w;
   j.y = y;
   j.gx = gx;
   j.add = add;
+  memset(j.turned, 0, (size_t)floats * sizeof *j.turned);
+  cvl_parallel(p->filter[0] * p->filter[1] * p->filter[2], turn_tap, &j);
+  if (cvl_implicit_forward(&j.cells, gy, j.turned, &(cvl_epilogue){0}, y, e) != 0) goto done;
   cvl_parallel_range(p->N * p->in[0] * p->in[1], LINES, lay_out, &j);
   rc = 0;
 done:
-  cvl_scratch_give(turned);
+  cvl_scratch_give(j.turned);
   cvl_scratch_give(y);
   return rc;
 }

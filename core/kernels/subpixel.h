@@ -3,7 +3,7 @@
 ** `stride` steps reach become the channels of a convolution of gy with stride 1, whose results are then laid out to their
 ** places. That is the sub-pixel convolution of Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution",
 ** arXiv:1609.05158. Phase by phase, as in implicit_gemm.c, vectors would be as empty as the channels are few. One group, no
-** dilation. The contract is that of conv.h.
+** dilation, no negative padding. The contract is that of conv.h.
 */
 #ifndef CVL_KERNELS_SUBPIXEL_H
 #define CVL_KERNELS_SUBPIXEL_H
@@ -14,8 +14,8 @@
 
 bool cvl_subpixel_possible(const cvl_conv *p);
 
-/* The share of products made that are wanted: others are with zeros of the filter, or in empty lanes. 0 to 1. */
-double cvl_subpixel_use(const cvl_conv *p);
+/* How many times fewer products are made, with zeros of the filter and in empty lanes, than phase by phase. */
+double cvl_subpixel_gain(const cvl_conv *p);
 
 int cvl_subpixel_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
                                float *gx, cvl_err *e);

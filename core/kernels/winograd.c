@@ -310,7 +310,6 @@ static int run_panels(job *j, cvl_err *e) {
 }
 
 static int run(job *j, int64_t images, cvl_err *e) {
-  bool few;
   int rc;
   j->pack = j->winograd->pack;
   j->tile = j->pack == 1 ? cvl_tile_used(j->target.C) : cvl_bf16_tile(j->target.C);
@@ -327,8 +326,8 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   int64_t of_tiles = j->planes * j->tiles * j->depth,
           of_filters = j->filter_planes * j->depth * j->target.C;
-  few = of_tiles <= FEW_BYTES / 4 &&
-        ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK / 2);
+  bool few = of_tiles <= FEW_BYTES / 4 &&
+             ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK / 2);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_panels(j, e) : run_blocks(j, e);

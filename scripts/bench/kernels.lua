@@ -13,6 +13,7 @@ local shapes = {
   { 8, 256, 256, 3, 1 }, { 4, 512, 512, 3, 1 }, { 32, 64, 128, 1, 2 },
   { 28, 3, 6, 5, 1 }, { 10, 6, 16, 5, 1 },
 }
+
 -- The other convolutions of models/: {images, then as above}. ResNet18 to 152 at 224 x 224, both stems of ResNet18 at
 -- 32 x 32 where that has more, the airbench network.
 local layers = {
@@ -86,6 +87,7 @@ return function(bench)
     return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ 2
   end
 
+  --- One line: the three passes by one algorithm.
   local function measure_passes(title, algorithm, steps, products)
     local text = {}
     machine.conv_algorithm(algorithm)

@@ -125,7 +125,7 @@ static void clear(const cvl_gemm *g) {
 /* The job without its piece of B. */
 static job plan(const cvl_gemm *g) {
   job j = {.g = g,
-           .tile = g->bf16 ? cvl_bf16_tile(g->N) : cvl_tile_used(g->N),
+           .tile = g->bf16 ? cvl_bf16_tile(g->M, g->N) : cvl_tile_used(g->M, g->N),
            .by_columns = g->a_row == 1 && g->a_col != 1};
   j.in_place = !g->bf16 && g->M <= FEW_ROWS && g->b_col == 1 && g->N % j.tile->nr == 0;
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;

@@ -322,7 +322,7 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
   int64_t rows = j->images * j->target_size[0] * j->target_size[1] * j->target_size[2];
   int rc = -1;
   if (rows * j->columns == 0) return 0;
-  j->tile = cvl_tile_used(j->columns);
+  j->tile = cvl_tile_used(rows, j->columns);
   for (int d = 0; d < 3; d++) {
     j->filter[d] = p->filter[d];
     if (plan_axis(&j->axis[d], p, d, backward, e) != 0) goto done;

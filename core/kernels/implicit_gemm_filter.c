@@ -190,7 +190,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
            .gw = gw,
            .C = p->C / p->groups,
            .K = p->K / p->groups,
-           .tile = cvl_tile_used(p->K / p->groups)};
+           .tile = cvl_tile_used(p->C / p->groups, p->K / p->groups)};
   int64_t size = p->filter[0] * p->filter[1] * p->filter[2] * j.C * p->K;
   int64_t rows = p->N * p->out[0] * p->out[1] * p->out[2], tasks;
   int rc = -1;

@@ -48,14 +48,15 @@ bool cvl_lines_possible(const cvl_conv *p) {
     if (p->in[d] == 0 || p->filter[d] == 0 || p->out[d] == 0) return false;
   int64_t line = p->filter[2] * p->C;
   return p->dilation[2] == 1 && line <= MOST_LINE &&
-         line * p->filter[0] * p->filter[1] <= MOST_SUMS && p->K % cvl_tile_used(p->K)->nr == 0 &&
+         line * p->filter[0] * p->filter[1] <= MOST_SUMS &&
+         p->K % cvl_tile_used(p->out[2], p->K)->nr == 0 &&
          p->filter[0] * span(p, 1, 1) * span(p, 2, p->out[2]) * p->C <= MOST_REGION;
 }
 
 static int plan(job *j, cvl_err *e) {
   const cvl_conv *p = j->p;
   int64_t line;
-  j->tile = cvl_tile_used(p->K);
+  j->tile = cvl_tile_used(p->out[2], p->K);
   j->line = p->filter[2] * p->C;
   j->filter_lines = p->filter[0] * p->filter[1];
   j->sums = j->filter_lines * j->line;

@@ -7,7 +7,13 @@
 
 #include "base/mem.h"
 
-enum { ALIGNMENT = 64, HUGE_PAGE = 1 << 21, KEPT = 24 };
+enum {
+  ALIGNMENT = 64,
+  HUGE_PAGE = 1 << 21,
+  HUGE_FROM =
+      1 << 19, /* bytes: Winograd writes 36 places in turn, more pages than a CPU has in mind */
+  KEPT = 24
+};
 
 typedef struct {
   _Alignas(ALIGNMENT) size_t bytes; /* of the whole block */
@@ -46,7 +52,7 @@ static header *reuse(size_t bytes) {
 }
 
 static header *create(size_t bytes) {
-  bool huge = bytes >= HUGE_PAGE;
+  bool huge = bytes >= HUGE_FROM;
   header *h;
   if (huge) bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   if ((h = aligned_alloc(huge ? HUGE_PAGE : ALIGNMENT, bytes)) == NULL) return NULL;

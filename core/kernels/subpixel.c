@@ -38,7 +38,7 @@ bool cvl_subpixel_possible(const cvl_conv *p) {
 
 /* The share of the lanes that so many columns fill. */
 static double fill(int64_t columns) {
-  return (double)columns / (double)round_up(columns, cvl_tile_used(columns)->nr);
+  return (double)columns / (double)round_up(columns, cvl_tile_used(1, columns)->nr);
 }
 
 double cvl_subpixel_gain(const cvl_conv *p) {

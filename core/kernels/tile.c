@@ -6,16 +6,26 @@
 #endif
 
 #include "kernels/isa.h"
+#include "kernels/sizes.h"
 #include "kernels/transpose.h"
 
-const cvl_tile *cvl_tile_used(int64_t columns) {
+/* The broadest whose panels are not emptier than those of the next, a narrow one for few columns. With few rows panels had
+** better be many: each is a task. */
+static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t columns) {
+  enum { MANY_ROWS = 64 };
+  if (columns <= tile[2].nr) return &tile[2];
+  bool broad = rows >= MANY_ROWS && round_up(columns, tile[0].nr) == round_up(columns, tile[1].nr);
+  return broad ? &tile[0] : &tile[1];
+}
+
+const cvl_tile *cvl_tile_used(int64_t rows, int64_t columns) {
   const cvl_tile *tile = cvl_tile_baseline;
 #if defined(__x86_64__)
   cvl_isa isa = cvl_isa_used();
   if (isa == CVL_ISA_AVX512) tile = cvl_tile_avx512;
   if (isa == CVL_ISA_AVX2) tile = cvl_tile_avx2;
 #endif
-  return columns <= tile[1].nr ? &tile[1] : &tile[0];
+  return choose(tile, rows, columns);
 }
 
 const cvl_bf16 *cvl_bf16_used(void) {
@@ -26,6 +36,10 @@ const cvl_bf16 *cvl_bf16_used(void) {
   if (isa == CVL_ISA_AVX2) return &cvl_bf16_avx2;
 #endif
   return &cvl_bf16_baseline;
+}
+
+const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns) {
+  return choose(cvl_bf16_used()->tile, rows, columns);
 }
 
 /* A tile that sticks out of C is made aside, so that every element is summed in the same order in any tile. */
@@ -39,7 +53,7 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
     memset(c, 0, sizeof c);
     for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
   }
-  kernel(stretch, b->stretches, b_row, aside, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first);
+  kernel(stretch, b->stretches, b_row, aside, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first, NULL);
   for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
 }
 
@@ -55,9 +69,29 @@ static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
       at[s].b += j;
     }
     tile->thin(at, b->stretches, b->b_row, &row, b->add ? CVL_TILE_ADD : CVL_TILE_SET,
-               b->add || b->bias == NULL ? NULL : b->bias + j);
+               b->add || b->bias == NULL ? NULL : b->bias + j, NULL);
   }
   return j;
+}
+
+/* What is left to be asked for: a tile takes a line for each of its sums. */
+typedef struct {
+  const cvl_soon *soon, *end;
+  int64_t taken; /* floats of the first */
+} asking;
+
+static const float *ask(asking *a, int64_t sums) {
+  enum { LINE = 16 };
+  const float *at;
+  while (a->soon != a->end && a->soon->count == 0) a->soon++;
+  if (a->soon == a->end) return NULL;
+  at = a->soon->at + a->taken;
+  a->taken += sums * LINE;
+  if (a->taken >= a->soon->count) {
+    a->soon++;
+    a->taken = 0;
+  }
+  return at;
 }
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
@@ -66,7 +100,9 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   const cvl_tile_mode mode = b->add ? CVL_TILE_ADD : b->past ? CVL_TILE_PAST : CVL_TILE_SET;
-  int64_t done = run_thin(tile, b);
+  int64_t done = run_thin(tile, b), sums = 0;
+  asking next = {b->soon, b->soon + b->soons, 0};
+  for (int s = 0; s < b->stretches; s++) sums += b->stretch[s].count;
   for (int64_t j = done; j < b->columns; j += tile->nr) {
     int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
     const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
@@ -86,7 +122,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
       if (rows >= mr && columns == tile->nr) {
         for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
-        kernel(at, b->stretches, b_row, row, mode, first);
+        kernel(at, b->stretches, b_row, row, mode, first, ask(&next, sums));
       } else {
         run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
                  first);

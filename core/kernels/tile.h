@@ -21,7 +21,7 @@ enum {
   CVL_SAME_SET = 1024,       /* rows so many floats apart compete for one set of the cache */
   CVL_TILE_MAX_ROWS = 12,
   CVL_TILE_LOW_ROWS = 4,
-  CVL_TILE_MAX_COLUMNS = 32,
+  CVL_TILE_MAX_COLUMNS = 64,
   CVL_BLOCK_FLOATS = CVL_BLOCK_ROW * CVL_BLOCK_ROW /* room for a block of A by rows or by columns */
 };
 
@@ -52,9 +52,10 @@ typedef struct cvl_stretch {
 typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_tile_mode;
 
 /* row[i][j] = (adding ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr.
-** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros. */
+** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros. From `soon` on, if that is not NULL, a line is asked for with
+** each sum, into the second-level cache, unless B was not packed. */
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
-                             cvl_tile_mode mode, const float *first);
+                             cvl_tile_mode mode, const float *first, const float *soon);
 
 /* How far behind what a tile reads lies what its successor will, in floats: asked for into the second-level cache, a line or
 ** two with each sum. 0 for nothing. */
@@ -81,14 +82,18 @@ typedef struct cvl_tile {
   const cvl_lying *lying; /* of floats only */
 } cvl_tile;
 
-/* For each ISA a wide one, and a narrow one for matrices of few columns. */
-extern const cvl_tile cvl_tile_baseline[2], cvl_tile_avx2[2], cvl_tile_avx512[2];
-const cvl_tile *cvl_tile_used(int64_t columns);
+/* For each ISA, from the broadest on: the fewer rows and the more columns a tile has, the less it loads for each product, and
+** the more of B a panel is. Where registers are few the first two are the same. */
+enum { CVL_TILES = 3 };
+extern const cvl_tile cvl_tile_baseline[CVL_TILES], cvl_tile_avx2[CVL_TILES],
+    cvl_tile_avx512[CVL_TILES];
+/* The one for a C of this size. */
+const cvl_tile *cvl_tile_used(int64_t rows, int64_t columns);
 
 /* The same with bfloat16 operands, and the making of these: values that are subnormal become 0, others are rounded to
 ** nearest even. */
 typedef struct cvl_bf16 {
-  cvl_tile tile[2];
+  cvl_tile tile[CVL_TILES];
   void (*round)(const float *x, int64_t n, float *y); /* y: n halves */
   /* y[i]: low[i], and above it high[i], or 0 when high is NULL */
   void (*pair)(const float *low, const float *high, int64_t n, float *y);
@@ -96,10 +101,7 @@ typedef struct cvl_bf16 {
 
 extern const cvl_bf16 cvl_bf16_baseline, cvl_bf16_avx2, cvl_bf16_avx512, cvl_bf16_avx512_bf16;
 const cvl_bf16 *cvl_bf16_used(void);
-static inline const cvl_tile *cvl_bf16_tile(int64_t columns) {
-  const cvl_tile *tile = cvl_bf16_used()->tile;
-  return columns <= tile[1].nr ? &tile[1] : &tile[0];
-}
+const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns);
 
 /*
 ** A block of C, {rows, columns}, row i at row[i], from one block of A and panels of B.
@@ -107,6 +109,13 @@ static inline const cvl_tile *cvl_bf16_tile(int64_t columns) {
 ** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0. A B that was not packed has panels nr
 ** floats apart, and its columns must be a multiple of nr.
 */
+/* Floats side by side that will be read soon. What comes from the last cache or from memory comes late, unless it is asked
+** for while something else is multiplied. */
+typedef struct cvl_soon {
+  const float *at;
+  int64_t count;
+} cvl_soon;
+
 typedef struct cvl_block {
   cvl_layout layout;
   int64_t rows, columns;
@@ -114,9 +123,11 @@ typedef struct cvl_block {
   int64_t panel_size, b_row;  /* b_row: of a B that was not packed; or 0 */
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
-  bool add;          /* to what the rows hold */
-  bool past;         /* the caches, when not adding; see cvl_is_past */
-  const float *bias; /* {columns}, where the sums start when not adding, or NULL */
+  bool add;             /* to what the rows hold */
+  bool past;            /* the caches, when not adding; see cvl_is_past */
+  const float *bias;    /* {columns}, where the sums start when not adding, or NULL */
+  const cvl_soon *soon; /* asked for meanwhile, a line with each sum of a tile */
+  int soons;
 } cvl_block;
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);

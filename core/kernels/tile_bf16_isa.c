@@ -104,7 +104,8 @@ static void pair_rows(const float *low, const float *high, int64_t n, float *y) 
 }
 
 const cvl_bf16 CVL_ISA_NAME(cvl_bf16) = {
-    TILES(2, NULL, NULL),
+    {TILE(wide, WIDE_ROWS, 2, 2, NULL), TILE(wide, WIDE_ROWS, 2, 2, NULL),
+     TILE(narrow, NARROW_ROWS, 1, 2, NULL)},
     round_row,
     pair_rows,
 };

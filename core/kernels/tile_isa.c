@@ -14,16 +14,16 @@ typedef vec operand;
 #include "kernels/tile_loops.h"
 
 /* Of every height: what is left of few rows is much of them. */
-#define LYING(name, rows, vectors)                                                           \
-  static void name##_by_rows_##rows(const cvl_stretch *s, int stretches, int64_t a_step,     \
-                                    int64_t b_row, float *const *row, cvl_tile_mode mode,    \
-                                    const float *first, const cvl_ahead *next) {             \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false, next); \
-  }                                                                                          \
-  static void name##_by_columns_##rows(const cvl_stretch *s, int stretches, int64_t a_step,  \
-                                       int64_t b_row, float *const *row, cvl_tile_mode mode, \
-                                       const float *first, const cvl_ahead *next) {          \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false, next); \
+#define LYING(name, rows, vectors)                                                                 \
+  static void name##_by_rows_##rows(const cvl_stretch *s, int stretches, int64_t a_step,           \
+                                    int64_t b_row, float *const *row, cvl_tile_mode mode,          \
+                                    const float *first, const cvl_ahead *next) {                   \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false, next, NULL); \
+  }                                                                                                \
+  static void name##_by_columns_##rows(const cvl_stretch *s, int stretches, int64_t a_step,        \
+                                       int64_t b_row, float *const *row, cvl_tile_mode mode,       \
+                                       const float *first, const cvl_ahead *next) {                \
+    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false, next, NULL); \
   }
 #define BY_ROWS(name, rows, vectors) [rows] = name##_by_rows_##rows,
 #define BY_COLUMNS(name, rows, vectors) [rows] = name##_by_columns_##rows,
@@ -41,11 +41,25 @@ typedef vec operand;
 #define UP_TO_WIDE UP_TO_6
 #endif
 
-UP_TO_WIDE(LYING, wide_lying, 2)
-UP_TO_12(LYING, narrow_lying, 1)
-static const cvl_lying wide_lying = {{UP_TO_WIDE(BY_ROWS, wide_lying, 2)},
-                                     {UP_TO_WIDE(BY_COLUMNS, wide_lying, 2)}},
-                       narrow_lying = {{UP_TO_12(BY_ROWS, narrow_lying, 1)},
-                                       {UP_TO_12(BY_COLUMNS, narrow_lying, 1)}};
+#define LYINGS(up_to, name, vectors)                                                          \
+  up_to(LYING, name, vectors) static const cvl_lying name = {{up_to(BY_ROWS, name, vectors)}, \
+                                                             {up_to(BY_COLUMNS, name, vectors)}}
 
-const cvl_tile CVL_ISA_NAME(cvl_tile)[2] = TILES(1, &wide_lying, &narrow_lying);
+LYINGS(UP_TO_WIDE, wide_lying, 2);
+LYINGS(UP_TO_12, narrow_lying, 1);
+
+#define WIDE TILE(wide, WIDE_ROWS, 2, 1, &wide_lying)
+#if CVL_LANES == 16 /* 32 registers */
+KERNELS(broad, BROAD_ROWS, 4)
+KERNELS(broad_low, CVL_TILE_LOW_ROWS, 4)
+LYINGS(UP_TO_6, broad_lying, 4);
+#define BROAD TILE(broad, BROAD_ROWS, 4, 1, &broad_lying)
+#else
+#define BROAD WIDE
+#endif
+
+const cvl_tile CVL_ISA_NAME(cvl_tile)[CVL_TILES] = {
+    BROAD,
+    WIDE,
+    TILE(narrow, NARROW_ROWS, 1, 1, &narrow_lying),
+};

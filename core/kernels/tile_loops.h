@@ -7,6 +7,7 @@
 
 /* Accumulators, one row of B and one broadcast must fit the registers: 16 of them, 32 with AVX-512. */
 enum {
+  BROAD_ROWS = 6,
   WIDE_ROWS = LANES == 16 ? 12 : 6,
   NARROW_ROWS = 12,
   THIN_VECTORS = 8,
@@ -16,10 +17,11 @@ enum {
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
 ** `ahead`: rows of B to come are asked for. These five are constants where this is called, as is
-** `mode` where it matters. `next`: what else is asked for, or NULL. */
+** `mode` where it matters. `next`, `soon`: what else is asked for, or NULL. */
 INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                  cvl_tile_mode mode, const float *first, const int rows, const int vectors,
-                 const int across, const int along, const bool ahead, const cvl_ahead *next) {
+                 const int across, const int along, const bool ahead, const cvl_ahead *next,
+                 const float *soon) {
   vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
@@ -49,6 +51,10 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
         for (int v = 0; v < vectors; v += LINE / LANES)
           __builtin_prefetch(b + next->b + v * LANES, 0, 2);
       }
+      if (soon != NULL) {
+        __builtin_prefetch(soon, 0, 2);
+        soon += LINE;
+      }
       b += b_row;
       a += along;
     }
@@ -65,27 +71,28 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
 
 /* Where B was not packed, a panel is spread over so many pages that no CPU foresees what is read next. Into the second-level
 ** cache, which can wait for twice as many lines as the first. */
-#define KERNEL(name, rows, vectors, across, along)                                              \
-  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,              \
-                               float *const *row, cvl_tile_mode mode, const float *first) {     \
-    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                      \
-      tile(s, stretches, b_row, row, mode, first, rows, vectors, across, along, true, NULL);    \
-    else if (mode == CVL_TILE_ADD)                                                              \
-      tile(s, stretches, b_row, row, CVL_TILE_ADD, NULL, rows, vectors, across, along, false,   \
-           NULL);                                                                               \
-    else if (mode == CVL_TILE_PAST)                                                             \
-      tile(s, stretches, b_row, row, CVL_TILE_PAST, first, rows, vectors, across, along, false, \
-           NULL);                                                                               \
-    else if (first != NULL)                                                                     \
-      tile(s, stretches, b_row, row, CVL_TILE_SET, first, rows, vectors, across, along, false,  \
-           NULL);                                                                               \
-    else                                                                                        \
-      tile(s, stretches, b_row, row, CVL_TILE_SET, NULL, rows, vectors, across, along, false,   \
-           NULL);                                                                               \
-  }                                                                                             \
-  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,       \
-                   cvl_tile_mode mode, const float *first) {                                    \
-    RUN(name##_sums(s, stretches, b_row, row, mode, first));                                    \
+#define KERNEL(name, rows, vectors, across, along)                                                 \
+  static SUMS void name##_sums(const cvl_stretch *s, int stretches, int64_t b_row,                 \
+                               float *const *row, cvl_tile_mode mode, const float *first,          \
+                               const float *soon) {                                                \
+    if (along == 1 && rows > 1 && b_row > vectors * LANES)                                         \
+      tile(s, stretches, b_row, row, mode, first, rows, vectors, across, along, true, NULL, NULL); \
+    else if (mode == CVL_TILE_ADD)                                                                 \
+      tile(s, stretches, b_row, row, CVL_TILE_ADD, NULL, rows, vectors, across, along, false,      \
+           NULL, soon);                                                                            \
+    else if (mode == CVL_TILE_PAST)                                                                \
+      tile(s, stretches, b_row, row, CVL_TILE_PAST, first, rows, vectors, across, along, false,    \
+           NULL, soon);                                                                            \
+    else if (first != NULL)                                                                        \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, first, rows, vectors, across, along, false,     \
+           NULL, soon);                                                                            \
+    else                                                                                           \
+      tile(s, stretches, b_row, row, CVL_TILE_SET, NULL, rows, vectors, across, along, false,      \
+           NULL, soon);                                                                            \
+  }                                                                                                \
+  static void name(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,          \
+                   cvl_tile_mode mode, const float *first, const float *soon) {                    \
+    RUN(name##_sums(s, stretches, b_row, row, mode, first, soon));                                 \
   }
 
 /* The four layouts for tiles of one size. */
@@ -103,13 +110,6 @@ KERNELS(narrow, NARROW_ROWS, 1)
 KERNELS(narrow_low, CVL_TILE_LOW_ROWS, 1)
 KERNEL(thin, 1, THIN_VECTORS, CVL_BLOCK_ROW, 1)
 
-/* The two entries of a table of tiles; `wide_lying` and `narrow_lying` may be NULL. */
-#define TILES(pack, wide_lying, narrow_lying)                                                \
-  {                                                                                          \
-    {WIDE_ROWS, 2 * LANES, THIN_VECTORS * LANES, pack, NAMES(wide), NAMES(wide_low),         \
-     thin,      wide_lying},                                                                 \
-    {                                                                                        \
-      NARROW_ROWS, LANES, THIN_VECTORS *LANES, pack, NAMES(narrow), NAMES(narrow_low), thin, \
-          narrow_lying                                                                       \
-    }                                                                                        \
-  }
+/* An entry of a table of tiles; `lying` may be NULL. */
+#define TILE(name, rows, vectors, pack, lying) \
+  { rows, (vectors)*LANES, THIN_VECTORS *LANES, pack, NAMES(name), NAMES(name##_low), thin, lying }

@@ -18,18 +18,19 @@
 
 enum {
   GAP = 16, /* floats between planes, which would else share sets of the cache */
-  /* Tiles of a task: half or a quarter of it, all multiples of every `mr`, where there would be fewer tasks than that, or
-  ** more floats of v and m than a core's own cache keeps. */
-  MOST_BLOCK = 48,
+  /* Tiles of a task, or half of it, both multiples of every `mr`, where there would be fewer tasks than that, or so many
+  ** floats of v and m that a core's own cache would keep little of them. */
+  MOST_BLOCK = 24,
   LEAST_TASKS = 20,
-  OWN = 3 << 16,
-  GROUP = 128,     /* target channels between the second and the third step */
-  MOST_ROWS = 192, /* in one product: their rows of V stay in a core's own cache */
-  LINE = 16,       /* floats in a line of the cache */
+  OWN = 5 << 17,
+  FILTER_ROWS = 32, /* source channels of a task that transforms the filter */
+  GROUP = 128,      /* target channels between the second and the third step */
+  MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
+  LINE = 16,        /* floats in a line of the cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
-  PRODUCTS = 1 << 18,   /* the products of a task, in floats, do; */
+  PRODUCTS = 3 << 17,   /* the products of a task, in floats, do; */
   FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
   WORTH = 1 << 19       /* on several threads when they become so many floats */
 };
@@ -161,9 +162,10 @@ static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t row
                       rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
-/* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. */
+/* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. `next` is what
+** follows. */
 static void multiply(const job *j, const float *v, const float *u, int64_t words, int64_t rows,
-                     int64_t panels, bool add, float *m) {
+                     int64_t panels, bool add, float *m, const cvl_soon next[2]) {
   float *row[MOST_ROWS];
   int64_t nr = j->tile->nr, step = MOST_ROWS;
   int64_t chunk = CVL_CHUNK / j->pack;
@@ -174,6 +176,10 @@ static void multiply(const job *j, const float *v, const float *u, int64_t words
       for (int64_t k = c; k < min(words, c + CVL_BLOCK_K); k += chunk)
         stretch[stretches++] = (cvl_stretch){v + k / chunk * j->v_chunk + i * chunk, u + k * nr,
                                              min(chunk, words - k)};
+      int64_t some = min(CVL_BLOCK_K, words - c);
+      cvl_soon soon[2];
+      for (int s = 0; s < 2; s++)
+        soon[s] = (cvl_soon){next[s].at + next[s].count * c / words, next[s].count * some / words};
       for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
                                           .rows = min(step, rows - i),
@@ -182,7 +188,9 @@ static void multiply(const job *j, const float *v, const float *u, int64_t words
                                           .panel_size = words * nr,
                                           .stretch = stretch,
                                           .stretches = stretches,
-                                          .add = add || c > 0});
+                                          .add = add || c > 0,
+                                          .soon = soon,
+                                          .soons = i == 0 ? 2 : 0});
     }
 }
 
@@ -205,9 +213,9 @@ static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int
 /* The first order. */
 static void filter_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t panel = chunk % j->panels, c = chunk / j->panels * CVL_CHUNK;
+  int64_t panel = chunk % j->panels, c = chunk / j->panels * FILTER_ROWS;
   (void)worker;
-  transform_filter(j, panel, c, min(CVL_CHUNK, j->source.C - c),
+  transform_filter(j, panel, c, min(FILTER_ROWS, j->source.C - c),
                    j->u + (panel * j->depth + c / j->pack) * j->tile->nr);
 }
 
@@ -218,11 +226,14 @@ static void block_task(void *context, int64_t chunk, int worker) {
   transform_tiles(j, first, first + rows, 0, j->source.C, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
-    for (int i = 0; i < j->planes; i++)
-      multiply(j, v + i * j->v_plane,
-               j->u + cvl_filter_plane(j->winograd, i) * j->u_plane +
-                   panel * j->depth * j->tile->nr,
-               j->depth, rows, panels, false, m + i * j->m_plane);
+    const float *u = j->u + panel * j->depth * j->tile->nr;
+    int64_t u_size = panels * j->depth * j->tile->nr;
+    for (int i = 0; i < j->planes; i++) {
+      int next = cvl_filter_plane(j->winograd, (i + 1) % j->planes);
+      multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane, j->depth,
+               rows, panels, false, m + i * j->m_plane,
+               (cvl_soon[2]){{u + next * j->u_plane, u_size}});
+    }
     finish(j, first, rows, panel, panels, m);
   }
 }
@@ -231,7 +242,7 @@ static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
   j->group = min(j->panels, GROUP / nr);
   j->block = MOST_BLOCK;
-  while (j->block > MOST_BLOCK / 4 &&
+  while (j->block > MOST_BLOCK / 2 &&
          (j->tiles < LEAST_TASKS * j->block ||
           j->planes * j->block * (chunks * CVL_CHUNK / j->pack + j->group * nr) > OWN))
     j->block /= 2;
@@ -242,7 +253,7 @@ static int run_blocks(job *j, cvl_err *e) {
   if ((j->u = cvl_scratch_take(j->filter_planes * j->u_plane, e)) == NULL) return -1;
   if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
-  cvl_parallel(j->panels * chunks, filter_task, j);
+  cvl_parallel(j->panels * ceil_div(j->source.C, FILTER_ROWS), filter_task, j);
   cvl_parallel(ceil_div(j->tiles, j->block), block_task, j);
   return 0;
 }
@@ -285,7 +296,9 @@ static void panel_task(void *context, int64_t task, int worker) {
     for (int i = 0; i < j->planes; i++) {
       prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->planes);
       multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane,
-               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane);
+               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane,
+               (cvl_soon[2]){{v + (i + 1) % j->planes * j->v_plane, rows * CVL_CHUNK / j->pack},
+                             {m + (i + 1) % j->planes * j->m_plane, rows * j->tile->nr}});
     }
   }
   finish(j, first, rows, panel, 1, m);
@@ -312,22 +325,23 @@ static int run_panels(job *j, cvl_err *e) {
 static int run(job *j, int64_t images, cvl_err *e) {
   int rc;
   j->pack = j->winograd->pack;
-  j->tile = j->pack == 1 ? cvl_tile_used(j->target.C) : cvl_bf16_tile(j->target.C);
   j->depth = ceil_div(j->source.C, j->pack);
   j->planes = j->winograd->places * j->winograd->places;
   j->filter_planes = cvl_filter_planes(j->winograd);
-  j->panels = ceil_div(j->target.C, j->tile->nr);
   j->source.step = j->winograd->step;
   j->source.size = j->winograd->reads;
   j->target.step = j->target.size = j->winograd->writes;
   j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step);
   j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
   j->tiles = images * j->target.high * j->target.wide;
+  j->tile =
+      j->pack == 1 ? cvl_tile_used(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
+  j->panels = ceil_div(j->target.C, j->tile->nr);
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   int64_t of_tiles = j->planes * j->tiles * j->depth,
           of_filters = j->filter_planes * j->depth * j->target.C;
   bool few = of_tiles <= FEW_BYTES / 4 &&
-             ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK / 2);
+             ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = few ? run_panels(j, e) : run_blocks(j, e);

@@ -38,6 +38,11 @@ local cases = { -- N, sizes, C, filter, K, options
   -- few tiles for many filters, in several blocks and chunks of channels
   { 8, { 16, 16 }, 66, { 3, 3 }, 116, { padding = 1 } },
   { 14, { 15, 16 }, 66, { 3, 3 }, 116, { padding = "same", strides = 2 } },
+  -- tiles of 64 columns: with columns, rows and tiles left over, sums in several stretches
+  { 5, { 17, 15 }, 70, { 3, 3 }, 124, { padding = 1 } },
+  { 6, { 18, 15 }, 300, { 3, 3 }, 64, { padding = "same", strides = 2 } },
+  { 3, { 9, 11 }, 130, { 2, 2 }, 120, { dilations = 2 } },
+  { 2, { 13, 9 }, 70, { 1, 1 }, 64, {} },
   -- filters that fill vectors, few channels
   { 3, { 11, 9 }, 3, { 7, 7 }, 64, { padding = "same", strides = 2 } },
   { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },

@@ -74,23 +74,38 @@ static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
   return j;
 }
 
-/* What is left to be asked for: a tile takes a line for each of its sums. */
+/* What is left to be asked for: the block's panels from the second on, as far as they are packed, then what follows the
+** block. A tile takes a line for each of its sums. */
 typedef struct {
-  const cvl_soon *soon, *end;
-  int64_t taken; /* floats of the first */
+  const cvl_block *block;
+  int64_t sums, panel_floats, panels, panel; /* the next of the panels */
+  int soon;                                  /* the next of the rest */
+  int64_t taken;                             /* floats of it */
 } asking;
 
-static const float *ask(asking *a, int64_t sums) {
+static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
+  asking a = {.block = b, .panel = 1};
+  for (int s = 0; s < b->stretches; s++) a.sums += b->stretch[s].count;
+  a.panel_floats = a.sums * tile->nr;
+  a.panels = b->b_row > 0 ? 0 : ceil_div(b->columns, tile->nr);
+  return a;
+}
+
+static const float *ask(asking *a) {
   enum { LINE = 16 };
-  const float *at;
-  while (a->soon != a->end && a->soon->count == 0) a->soon++;
-  if (a->soon == a->end) return NULL;
-  at = a->soon->at + a->taken;
-  a->taken += sums * LINE;
-  if (a->taken >= a->soon->count) {
+  const cvl_block *b = a->block;
+  bool in_panels = a->panel < a->panels;
+  if (!in_panels && a->soon == b->soons) return NULL;
+  cvl_soon now = in_panels ? (cvl_soon){b->stretch->b + a->panel * b->panel_size, a->panel_floats}
+                           : b->soon[a->soon];
+  const float *at = now.at + a->taken;
+  a->taken += a->sums * LINE;
+  if (a->taken < now.count) return at;
+  a->taken = 0;
+  if (in_panels)
+    a->panel++;
+  else
     a->soon++;
-    a->taken = 0;
-  }
   return at;
 }
 
@@ -100,9 +115,8 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   const cvl_tile_mode mode = b->add ? CVL_TILE_ADD : b->past ? CVL_TILE_PAST : CVL_TILE_SET;
-  int64_t done = run_thin(tile, b), sums = 0;
-  asking next = {b->soon, b->soon + b->soons, 0};
-  for (int s = 0; s < b->stretches; s++) sums += b->stretch[s].count;
+  int64_t done = run_thin(tile, b);
+  asking next = start_asking(tile, b);
   for (int64_t j = done; j < b->columns; j += tile->nr) {
     int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
     const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
@@ -122,7 +136,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
       if (rows >= mr && columns == tile->nr) {
         for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
-        kernel(at, b->stretches, b_row, row, mode, first, ask(&next, sums));
+        kernel(at, b->stretches, b_row, row, mode, first, ask(&next));
       } else {
         run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
                  first);

@@ -123,10 +123,12 @@ typedef struct cvl_block {
   int64_t panel_size, b_row;  /* b_row: of a B that was not packed; or 0 */
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
-  bool add;             /* to what the rows hold */
-  bool past;            /* the caches, when not adding; see cvl_is_past */
-  const float *bias;    /* {columns}, where the sums start when not adding, or NULL */
-  const cvl_soon *soon; /* asked for meanwhile, a line with each sum of a tile */
+  bool add;          /* to what the rows hold */
+  bool past;         /* the caches, when not adding; see cvl_is_past */
+  const float *bias; /* {columns}, where the sums start when not adding, or NULL */
+  const cvl_soon *
+      soon; /* what follows the block. While it is made its panels are asked for, then these, a line with each
+                        ** sum of a tile. */
   int soons;
 } cvl_block;
 

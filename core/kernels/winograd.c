@@ -176,10 +176,8 @@ static void multiply(const job *j, const float *v, const float *u, int64_t words
       for (int64_t k = c; k < min(words, c + CVL_BLOCK_K); k += chunk)
         stretch[stretches++] = (cvl_stretch){v + k / chunk * j->v_chunk + i * chunk, u + k * nr,
                                              min(chunk, words - k)};
-      int64_t some = min(CVL_BLOCK_K, words - c);
-      cvl_soon soon[2];
-      for (int s = 0; s < 2; s++)
-        soon[s] = (cvl_soon){next[s].at + next[s].count * c / words, next[s].count * some / words};
+      int64_t left = words - c - CVL_BLOCK_K;
+      cvl_soon more = {u + (c + CVL_BLOCK_K) * nr, min(CVL_BLOCK_K, left) * nr};
       for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
                                           .rows = min(step, rows - i),
@@ -189,8 +187,8 @@ static void multiply(const job *j, const float *v, const float *u, int64_t words
                                           .stretch = stretch,
                                           .stretches = stretches,
                                           .add = add || c > 0,
-                                          .soon = soon,
-                                          .soons = i == 0 ? 2 : 0});
+                                          .soon = left > 0 ? &more : next,
+                                          .soons = left > 0 ? 1 : 2});
     }
 }
 
@@ -227,12 +225,12 @@ static void block_task(void *context, int64_t chunk, int worker) {
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
     const float *u = j->u + panel * j->depth * j->tile->nr;
-    int64_t u_size = panels * j->depth * j->tile->nr;
+    int64_t u_size = min(j->depth, CVL_BLOCK_K) * j->tile->nr;
     for (int i = 0; i < j->planes; i++) {
       int next = cvl_filter_plane(j->winograd, (i + 1) % j->planes);
       multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane, j->depth,
                rows, panels, false, m + i * j->m_plane,
-               (cvl_soon[2]){{u + next * j->u_plane, u_size}});
+               (cvl_soon[2]){{u + next * j->u_plane, u_size}, {m, 0}});
     }
     finish(j, first, rows, panel, panels, m);
   }

@@ -15,13 +15,13 @@
 #include "kernels/winograd.h"
 
 enum {
-  GAP = 16,                /* as in winograd.c */
-  PARTS = 8,               /* at most */
-  PARTS_LIMIT = 128 * 128, /* C * K: the largest filters that are summed in parts */
-  BLOCK = 64,              /* tiles at a time in a part */
-  TRANSFORM = 8,           /* tiles of a task that transforms */
+  GAP = 16,              /* as in winograd.c */
+  PARTS = 8,             /* at most */
+  PARTS_LIMIT = 64 * 64, /* C * K: the largest filters that are summed in parts */
+  BLOCK = 64,            /* tiles at a time in a part */
+  TRANSFORM = 8,         /* tiles of a task that transforms */
   SUM = 128,  /* words of tiles at a time: their part of a tile of u fits the first-level cache */
-  WIDE = 128, /* columns of a task that multiplies */
+  WIDE = 256, /* columns of a task that multiplies */
   KEPT_BYTES = 6 << 20 /* of transformed tiles */
 };
 
@@ -34,13 +34,14 @@ typedef struct {
   cvl_tiled read, written; /* x and gy under the grid of tiles */
   int64_t tiles;
   int planes, filter_planes, pack;
-  int64_t first, count, room;    /* tiles now in v and z, and at most, */
-  int64_t words;                 /* in so many words of `pack` tiles */
-  int64_t chunks, panels, group; /* of C; of K; panels of a task */
-  int64_t parts, part;           /* of the tiles in the first order, and tiles of one */
+  int64_t first, count, room;   /* tiles now in v and z, and at most, */
+  int64_t words;                /* in so many words of `pack` tiles */
+  int64_t chunks, panels;       /* of C; of K */
+  int64_t group, groups, width; /* panels of a task; such groups; columns of u in one */
+  int64_t parts, part;          /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
   float *v, *z; /* {planes, chunks, words, CVL_CHUNK}, {planes, panels, words, nr} */
-  float *u;     /* {parts, filter_planes, C, K} */
+  float *u;     /* {parts, filter_planes, groups, C, width} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
@@ -62,31 +63,74 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, float *v,
   }
 }
 
-/* One plane of u, one chunk of C, panels [panel, panel + group) of K: the places that go with the plane are added to it,
-** or start it. */
-static void multiply(const job *j, const float *v, const float *z, float *u, int u_plane,
-                     int64_t chunk, int64_t panel, int64_t group, int64_t count, bool add) {
-  int64_t nr = j->tile->nr, C = j->p->C, K = j->p->K, c = chunk * CVL_CHUNK,
-          rows = min(CVL_CHUNK, C - c), words = ceil_div(count, j->pack);
-  float *row[CVL_CHUNK];
-  for (int64_t i = 0; i < rows; i++) row[i] = u + u_plane * j->u_plane + (c + i) * K + panel * nr;
-  v += chunk * j->words * CVL_CHUNK;
-  z += panel * j->words * nr;
-  for (int i = 0; i < j->planes; i++) {
-    if (cvl_filter_plane(j->winograd, i) != u_plane) continue;
+/* A product: a plane of u, which several places of a tile may share, a chunk of C, a group of K. */
+typedef struct {
+  int plane;
+  int64_t chunk, group;
+} place;
+
+static float *target_of(const job *j, float *u, place at) {
+  int64_t before = at.group * j->p->C + at.chunk * CVL_CHUNK;
+  return u + at.plane * j->u_plane + before * j->width;
+}
+
+/* What words [t, t + SUM) of place i of the tiles read first for a product. */
+static void list_sources(const job *j, const float *v, const float *z, place at, int i, int64_t t,
+                         cvl_soon out[2]) {
+  int64_t nr = j->tile->nr, words = min(SUM, j->words - t);
+  out[0] =
+      (cvl_soon){v + i * j->v_plane + (at.chunk * j->words + t) * CVL_CHUNK, words * CVL_CHUNK};
+  out[1] = (cvl_soon){z + i * j->z_plane + (at.group * j->group * j->words + t) * nr, words * nr};
+}
+
+/* The first place from i on that goes with a plane of u. */
+static int place_of(const job *j, int plane, int i) {
+  while (i < j->planes && cvl_filter_plane(j->winograd, i) != plane) i++;
+  return i;
+}
+
+/* The product is added to u, or starts it; meanwhile the sources of `next`, and where it goes, are asked for. */
+static void multiply(const job *j, const float *v, const float *z, float *u, place at, place next,
+                     int64_t count, bool add) {
+  int64_t nr = j->tile->nr, width = j->width, column = at.group * width,
+          rows = min(CVL_CHUNK, j->p->C - at.chunk * CVL_CHUNK), words = ceil_div(count, j->pack);
+  float *row[CVL_CHUNK], *to = target_of(j, u, at);
+  for (int64_t i = 0; i < rows; i++) row[i] = to + i * width;
+  for (int i = place_of(j, at.plane, 0), after; i < j->planes; i = after) {
+    after = place_of(j, at.plane, i + 1);
     for (int64_t t = 0; t < words; t += SUM, add = true) {
-      cvl_stretch stretch = {v + i * j->v_plane + t * CVL_CHUNK, z + i * j->z_plane + t * nr,
-                             min(SUM, words - t)};
+      cvl_soon now[2], soon[3];
+      bool last = t + SUM >= words;
+      list_sources(j, v, z, at, i, t, now);
+      if (!last || after < j->planes)
+        list_sources(j, v, z, at, last ? after : i, last ? 0 : t + SUM, soon);
+      else
+        list_sources(j, v, z, next, place_of(j, next.plane, 0), 0, soon);
+      soon[2] = (cvl_soon){target_of(j, u, next), CVL_CHUNK * width};
+      cvl_stretch stretch = {now[0].at, now[1].at, min(SUM, words - t)};
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_COLUMNS,
                                           .rows = rows,
-                                          .columns = min(K - panel * nr, group * nr),
+                                          .columns = min(j->p->K - column, width),
                                           .row = row,
                                           .panel_size = j->words * nr,
                                           .stretch = &stretch,
                                           .stretches = 1,
-                                          .add = add});
+                                          .add = add,
+                                          .soon = soon,
+                                          .soons = last && after == j->planes ? 3 : 2});
     }
   }
+}
+
+/* The products of planes [plane, end), from the last one on, for all chunks and one group. */
+static void multiply_planes(const job *j, const float *v, const float *z, float *u, int first,
+                            int end, int64_t group, int64_t count, bool add) {
+  for (int plane = end - 1; plane >= first; plane--)
+    for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
+      place at = {plane, chunk, group}, next = {plane, chunk + 1, group};
+      if (next.chunk == j->chunks) next = (place){max(plane - 1, 0), 0, group};
+      multiply(j, v, z, u, at, next, count, add);
+    }
 }
 
 /* The first order. */
@@ -98,9 +142,7 @@ static void part_task(void *context, int64_t part, int worker) {
   for (int64_t t = part * j->part; t < last; t += j->room) {
     int64_t count = min(j->room, last - t);
     transform_tiles(j, t, t + count, v, z);
-    for (int i = 0; i < j->filter_planes; i++)
-      for (int64_t chunk = 0; chunk < j->chunks; chunk++)
-        multiply(j, v, z, u, i, chunk, 0, j->panels, count, t > part * j->part);
+    multiply_planes(j, v, z, u, 0, j->filter_planes, 0, count, t > part * j->part);
   }
 }
 
@@ -141,16 +183,13 @@ static void transform_task(void *context, int64_t chunk, int worker) {
 
 static void multiply_task(void *context, int64_t task, int worker) {
   const job *j = context;
-  int64_t groups = ceil_div(j->panels, j->group);
+  int plane = j->filter_planes - 1 - (int)(task / j->groups);
   (void)worker;
-  multiply(j, j->v, j->z, j->u, j->filter_planes - 1 - (int)(task / j->chunks / groups),
-           task % j->chunks, task / j->chunks % groups * j->group, j->group, j->count,
-           j->first > 0);
+  multiply_planes(j, j->v, j->z, j->u, plane, plane + 1, task % j->groups, j->count, j->first > 0);
 }
 
 static int run_together(job *j, cvl_err *e) {
   int64_t nr = j->tile->nr;
-  j->group = WIDE / nr;
   j->parts = 1;
   j->words =
       KEPT_BYTES / (j->planes * (int64_t)sizeof(float) * (j->chunks * CVL_CHUNK + j->panels * nr));
@@ -164,16 +203,18 @@ static int run_together(job *j, cvl_err *e) {
   for (j->first = 0; j->first < j->tiles; j->first += j->count) {
     j->count = min(j->room, j->tiles - j->first);
     cvl_parallel(ceil_div(j->count, TRANSFORM), transform_task, j);
-    cvl_parallel(j->filter_planes * j->chunks * ceil_div(j->panels, j->group), multiply_task, j);
+    cvl_parallel(j->filter_planes * j->groups, multiply_task, j);
   }
   return 0;
 }
 
 static void finish(void *context, int64_t first, int64_t last) {
   const job *j = context;
-  int64_t K = j->p->K;
+  int64_t C = j->p->C, K = j->p->K, width = j->width;
   for (int64_t c = first; c < last; c++)
-    j->winograd->filter_gradient(j->u + c * K, j->u_plane, K, j->gw + c * K, j->p->C * K);
+    for (int64_t g = 0; g < j->groups; g++)
+      j->winograd->filter_gradient(j->u + (g * C + c) * width, j->u_plane,
+                                   min(K - g * width, width), j->gw + c * K + g * width, C * K);
 }
 
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
@@ -211,10 +252,13 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
-  j.u_plane = p->C * p->K + GAP;
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
   in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * BLOCK;
+  j.group = in_parts ? j.panels : min(j.panels, WIDE / j.tile->nr);
+  j.groups = ceil_div(j.panels, j.group);
+  j.width = min(p->K, j.group * j.tile->nr);
+  j.u_plane = j.groups * p->C * j.width + GAP;
   if ((in_parts ? run_parts(&j, e) : run_together(&j, e)) != 0) goto done;
   cvl_parallel_range(p->C, 1 + 4096 / p->K, finish, &j);
   rc = 0;

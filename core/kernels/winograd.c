@@ -21,8 +21,8 @@ enum {
   /* Tiles of a task, or half of it, both multiples of every `mr`, where there would be fewer tasks than that, or so many
   ** floats of v and m that a core's own cache would keep little of them. */
   MOST_BLOCK = 24,
-  LEAST_TASKS = 20,
-  OWN = 5 << 17,
+  LEAST_TASKS = 3, /* for each thread */
+  OWN = 5 << 18,
   FILTER_ROWS = 32, /* source channels of a task that transforms the filter */
   GROUP = 128,      /* target channels between the second and the third step */
   MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
@@ -241,7 +241,7 @@ static int run_blocks(job *j, cvl_err *e) {
   j->group = min(j->panels, GROUP / nr);
   j->block = MOST_BLOCK;
   while (j->block > MOST_BLOCK / 2 &&
-         (j->tiles < LEAST_TASKS * j->block ||
+         (j->tiles < LEAST_TASKS * threads * j->block ||
           j->planes * j->block * (chunks * CVL_CHUNK / j->pack + j->group * nr) > OWN))
     j->block /= 2;
   j->v_chunk = j->block * CVL_CHUNK / j->pack;

@@ -40,6 +40,16 @@ local function check(kind, options, rule)
 end
 
 describe("SGD", function()
+  it("lets a velocity that nothing feeds end at zero, not at numbers that slow a CPU down", function()
+    local w = parameter({ 1, 2 }, "float32")
+    local o = optimizer("SGD", { w }, { learning_rate = 0.1, momentum = 0.9 })
+    for t = 1, 1000 do
+      set_gradient(w, t == 1 and { 1, -2 } or { 0, 0 })
+      o:step()
+    end
+    assert.same({ 0, 0 }, o:state()["velocity.1"]:to_table())
+  end)
+
   it("steps against the gradient", function()
     check("SGD", { learning_rate = 0.1 }, function(w, g) return w - 0.1 * g end)
   end)

@@ -1,6 +1,7 @@
 /* The micro-kernels of products of bfloat16, two operands in a word, and the making of these words. */
 #include <stddef.h>
 
+#include "kernels/flush.h"
 #include "kernels/tile.h"
 #include "kernels/vector_bf16.h"
 
@@ -23,7 +24,7 @@ INLINE vec dot(vec c, words a, words b) {
   return (vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
 }
 #elif defined(__FMA__)
-enum { FLUSHES = 1 }; /* MXCSR does what the single instruction does by itself */
+enum { FLUSHES = 1 }; /* what the single instruction does by itself */
 #if defined(__AVX512F__)
 #define FMA(a, b, c) (vec) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
 #else
@@ -67,17 +68,12 @@ INLINE vec dot(vec c, words a, words b) {
 
 /* The sums are a function of their own, so that none of them moves past the change of MXCSR. */
 #define SUMS __attribute__((noinline))
-#if defined(__x86_64__)
-#define RUN(call)                             \
-  do {                                        \
-    unsigned former = _mm_getcsr();           \
-    if (FLUSHES) _mm_setcsr(former | 0x8040); \
-    call;                                     \
-    if (FLUSHES) _mm_setcsr(former);          \
+#define RUN(call)                                      \
+  do {                                                 \
+    unsigned former = FLUSHES ? cvl_flush_begin() : 0; \
+    call;                                              \
+    if (FLUSHES) cvl_flush_end(former);                \
   } while (0)
-#else
-#define RUN(call) call
-#endif
 
 #include "kernels/tile_loops.h"
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/flush.h"
 
 enum {
   CHUNK = 1 << 15, /* elements; parameters are laid end to end for this */
@@ -219,9 +220,12 @@ static void update_piece(const pass *p, int i, int64_t offset, int64_t n) {
                      element(r->slot->w, offset), state);
 }
 
+/* What a parameter without a gradient has left of a velocity or of moments becomes ever smaller. */
 static void update_chunk(void *context, int64_t chunk, int worker) {
+  unsigned former = cvl_flush_begin();
   (void)worker;
   each_piece(context, chunk, update_piece);
+  cvl_flush_end(former);
 }
 
 static void squares_piece(const pass *p, int i, int64_t offset, int64_t n) {

@@ -21,7 +21,8 @@
 enum {
   MOST = 9, /* length of a one-dimensional transform, either side */
   KEPT = LANES == 16 ? 18 : MOST * MOST,
-  UNROLLED = LANES == 16 ? MOST : 1
+  UNROLLED = LANES == 16 ? MOST : 1,
+  ROWS_AHEAD = 8 /* rows of the filter between what is transformed and what is asked for */
 };
 
 typedef void transform(vec *out, const vec *in);
@@ -165,31 +166,42 @@ INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t row
     for (int64_t a = 0; a < rows; a++) square[a][t][b] = b < columns ? w[a * row + b * column] : 0;
 }
 
-/* The filter's {3, 3} taps to {places, places} planes, with `second` for the second of two rows that share words. Where its
-** columns are far apart its rows are near: a square at a time is copied out first, so that every line of the cache that is
-** fetched is used whole. */
+/* LANES columns of row i of the filter, with `second` for the second of two rows that share words. */
+INLINE void filter_row(transform *f, put *first, put *second, const int places,
+                       const float *const *pixel, int64_t i, int nr, float *u, int64_t plane) {
+  if (second == NULL)
+    to_planes(f, first, 3, places, pixel, 0, u + i * nr, plane);
+  else if (i % 2 == 0)
+    to_planes(f, first, 3, places, pixel, 0, u + i / 2 * nr, plane);
+  else
+    to_planes(f, second, 3, places, pixel, 0, u + i / 2 * nr, plane);
+}
+
+/* The filter's {3, 3} taps to {places, places} planes: row by row where columns are side by side. Where they are far apart
+** rows are near: a square at a time is copied out first, so that every line of the cache that is fetched is used whole. */
 INLINE void filter_2d(transform *f, put *first, put *second, const int places, const float *w,
                       const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                       int64_t columns, int nr, float *u, int64_t plane) {
   float square[LANES][9][LANES];
   const float *pixel[9];
-  for (int64_t j = 0; j < nr; j += LANES)
+  int64_t whole = column == 1 ? (columns < nr ? columns : nr) / LANES * LANES : 0;
+  for (int64_t i = 0; i < rows && whole > 0; i++)
+    for (int64_t j = 0; j < whole; j += LANES) {
+      for (int t = 0; t < 9; t++) {
+        pixel[t] = w + t / 3 * tap[0] + t % 3 * tap[1] + i * row + j;
+        __builtin_prefetch(pixel[t] + ROWS_AHEAD * row, 0, 3);
+      }
+      filter_row(f, first, second, places, pixel, i, nr, u + j, plane);
+    }
+  for (int64_t j = whole; j < nr; j += LANES)
     for (int64_t i = 0; i < rows; i += LANES) {
       int64_t some = rows - i < LANES ? rows - i : LANES;
-      bool in_place = column == 1 && j + LANES <= columns;
-      for (int t = 0; t < 9 && !in_place; t++)
+      for (int t = 0; t < 9; t++)
         copy_square(w + t / 3 * tap[0] + t % 3 * tap[1] + i * row + j * column, row, column, some,
                     columns - j, t, square);
       for (int64_t a = 0; a < some; a++) {
-        for (int t = 0; t < 9; t++)
-          pixel[t] =
-              in_place ? w + t / 3 * tap[0] + t % 3 * tap[1] + (i + a) * row + j : square[a][t];
-        if (second == NULL)
-          to_planes(f, first, 3, places, pixel, 0, u + (i + a) * nr + j, plane);
-        else if ((i + a) % 2 == 0)
-          to_planes(f, first, 3, places, pixel, 0, u + (i + a) / 2 * nr + j, plane);
-        else
-          to_planes(f, second, 3, places, pixel, 0, u + (i + a) / 2 * nr + j, plane);
+        for (int t = 0; t < 9; t++) pixel[t] = square[a][t];
+        filter_row(f, first, second, places, pixel, i + a, nr, u + j, plane);
       }
     }
 }

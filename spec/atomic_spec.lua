@@ -31,7 +31,10 @@ local function version(path)
   return number
 end
 
--- The system calls that the program makes from the creation of its temporary file on, as
+-- Calls by which an allocator gets memory: alloc_spec lets allocations fail. A sanitizer's own aborts the program.
+local of_memory = { mmap = true, munmap = true, mprotect = true, madvise = true, brk = true }
+
+-- The other system calls that the program makes from the creation of its temporary file on, as
 -- { name =, nth = } where nth counts the calls of that name since the program's start.
 local function calls_of_the_write(path)
   local log = path .. "/log"
@@ -41,7 +44,7 @@ local function calls_of_the_write(path)
   local count, calls, begun, ended = {}, {}, false, false
   for line in read(log):gmatch "[^\n]+" do
     local name = line:match "^([%w_]+)%("
-    if name then
+    if name and not of_memory[name] then
       count[name] = (count[name] or 0) + 1
       begun = begun or line:find(".x.npz.tmp-", 1, true) ~= nil
       if begun and not ended then calls[#calls + 1] = { name = name, nth = count[name] } end

@@ -246,9 +246,12 @@ describe("convolution", function()
 end)
 
 describe("the gradient of a convolution's input that has other uses", function()
-  local cases = { -- one for each algorithm, one without rows to spare, and gaps between the taps
+  local cases = { -- each algorithm, and its odd sizes
     { "conv2d", { 2, 9, 10, 32 }, { 3, 3, 32, 40 }, { padding = 1 } },
     { "conv2d", { 2, 12, 12, 64 }, { 3, 3, 64, 64 }, { strides = 2, padding = "same" } },
+    { "conv2d", { 2, 24, 13, 18 }, { 3, 3, 18, 33 }, { strides = 2, padding = 1 } },
+    { "conv2d", { 9, 2, 2, 20 }, { 3, 3, 20, 20 }, { padding = 1 } },
+    { "conv2d", { 2, 7, 5, 70 }, { 3, 3, 70, 90 }, { padding = { { 2, 0 }, { 0, 1 } } } },
     { "conv2d", { 3, 8, 9, 33 }, { 1, 1, 33, 70 }, { strides = 2 } },
     { "conv2d", { 3, 8, 9, 24 }, { 5, 2, 12, 8 }, { strides = { 1, 3 }, dilations = { 1, 2 }, groups = 2 } },
     { "conv2d", { 16, 7, 6, 3 }, { 3, 3, 3, 8 }, { padding = "same" } },

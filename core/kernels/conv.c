@@ -139,7 +139,8 @@ static const struct {
 } algorithms[] = {
     [DEPTHWISE] = {cvl_depthwise_forward, cvl_depthwise_backward_data,
                    cvl_depthwise_backward_filter},
-    [WINOGRAD] = {cvl_winograd_forward, cvl_winograd_backward_data, cvl_winograd_backward_filter},
+    [WINOGRAD] = {cvl_winograd_forward, NULL, cvl_winograd_backward_filter,
+                  cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter},
     [SUBPIXEL] = {.add_data = cvl_subpixel_backward_data},
@@ -168,8 +169,7 @@ static int take_in(float *aside, int64_t n, int rc, float *gx) {
   return rc;
 }
 
-/* Where results pass through registers once they are complete, reading there what is added takes as long as a pass of its
-** own: only the implicit product's sums start with it, and sub-pixels are laid out in a pass anyway. */
+/* Where an algorithm cannot add to gx its result is made aside, and added in a pass of its own. */
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                            cvl_err *e) {
   algorithm a = choose(p, DATA);

@@ -103,12 +103,6 @@ extern const cvl_bf16 cvl_bf16_baseline, cvl_bf16_avx2, cvl_bf16_avx512, cvl_bf1
 const cvl_bf16 *cvl_bf16_used(void);
 const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns);
 
-/*
-** A block of C, {rows, columns}, row i at row[i], from one block of A and panels of B.
-** The block of A is read in whole tiles: what lies beyond `rows` must be numbers, their sums are dropped.
-** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0. A B that was not packed has panels nr
-** floats apart, and its columns must be a multiple of nr.
-*/
 /* Floats side by side that will be read soon. What comes from the last cache or from memory comes late, unless it is asked
 ** for while something else is multiplied. */
 typedef struct cvl_soon {
@@ -116,6 +110,13 @@ typedef struct cvl_soon {
   int64_t count;
 } cvl_soon;
 
+/*
+** A block of C, {rows, columns}, row i at row[i], from one block of A and panels of B.
+** The block of A is read in whole tiles: what lies beyond `rows` must be numbers, their sums are dropped.
+** Panel p of B lies p * panel_size floats after the stretches, which are in panel 0. A B that was not packed has panels nr
+** floats apart, and its columns must be a multiple of nr.
+** While the block is made its packed panels are asked for from the second on, then `soon`, a line with each sum of a tile.
+*/
 typedef struct cvl_block {
   cvl_layout layout;
   int64_t rows, columns;
@@ -123,12 +124,10 @@ typedef struct cvl_block {
   int64_t panel_size, b_row;  /* b_row: of a B that was not packed; or 0 */
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
-  bool add;          /* to what the rows hold */
-  bool past;         /* the caches, when not adding; see cvl_is_past */
-  const float *bias; /* {columns}, where the sums start when not adding, or NULL */
-  const cvl_soon *
-      soon; /* what follows the block. While it is made its panels are asked for, then these, a line with each
-                        ** sum of a tile. */
+  bool add;             /* to what the rows hold */
+  bool past;            /* the caches, when not adding; see cvl_is_past */
+  const float *bias;    /* {columns}, where the sums start when not adding, or NULL */
+  const cvl_soon *soon; /* what follows the block */
   int soons;
 } cvl_block;
 

@@ -132,16 +132,21 @@ void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, co
                   (float **)(uintptr_t)pixel);
 }
 
-void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map) {
+void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,
+                       int64_t channels) {
   int64_t h, w;
   find_tile(g, tile, &h, &w);
   if (g->mirrored[0]) h -= g->size - 1;
   if (g->mirrored[1]) w -= g->size - 1;
   int64_t right = min(w + g->size, g->W), bottom = min(h + g->size, g->H), left = max(w, 0);
-  const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
+  int64_t pieces = channels == g->C ? 1 : right - left; /* of a row */
+  int64_t length = channels == g->C ? (right - left) * g->C : channels;
+  const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C + c;
   for (int64_t r = max(h, 0); r < bottom; r++)
-    for (int64_t i = (r * g->W + left) * g->C; i < (r * g->W + right) * g->C; i += LINE)
-      __builtin_prefetch(image + i, 0, 2);
+    for (int64_t p = 0; p < pieces; p++) {
+      const float *from = image + (r * g->W + left + p) * g->C;
+      for (int64_t i = 0; i < length; i += LINE) __builtin_prefetch(from + i, 0, 2);
+    }
 }
 
 /* Channels [c, c + channels) of tiles [first, last) to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
@@ -149,7 +154,8 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c
                             float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   for (int64_t t = first; t < last; t++, v += CVL_CHUNK / j->pack) {
-    if (channels == j->source.C && t + 1 < j->tiles) cvl_tile_prefetch(&j->source, t + 1, j->x);
+    if (channels == j->source.C && t + 1 < j->tiles)
+      cvl_tile_prefetch(&j->source, t + 1, j->x, 0, channels);
     cvl_tile_pixels_read(&j->source, t, j->x + c, j->zeros, pixel);
     j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk);
   }
@@ -165,7 +171,7 @@ static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t row
 /* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. `next` is what
 ** follows. */
 static void multiply(const job *j, const float *v, const float *u, int64_t words, int64_t rows,
-                     int64_t panels, bool add, float *m, const cvl_soon next[2]) {
+                     int64_t panels, bool add, float *m, const cvl_soon *next, int nexts) {
   float *row[MOST_ROWS];
   int64_t nr = j->tile->nr, step = MOST_ROWS;
   int64_t chunk = CVL_CHUNK / j->pack;
@@ -188,7 +194,7 @@ static void multiply(const job *j, const float *v, const float *u, int64_t words
                                           .stretches = stretches,
                                           .add = add || c > 0,
                                           .soon = left > 0 ? &more : next,
-                                          .soons = left > 0 ? 1 : 2});
+                                          .soons = left > 0 ? 1 : nexts});
     }
 }
 
@@ -201,8 +207,10 @@ static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int
   const cvl_epilogue then = cvl_epilogue_from(&j->then, k);
   for (int64_t t = 0; t < rows; t++) {
     cvl_tile_pixels(&j->target, first + t, j->y + k, NULL, pixel);
-    if (then.residual != NULL)
+    if (then.residual != NULL) {
       cvl_tile_pixels_read(&j->target, first + t, then.residual + k, NULL, residual);
+      if (t + 1 < rows) cvl_tile_prefetch(&j->target, first + t + 1, then.residual, k, columns);
+    }
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns, &then,
                         then.residual != NULL ? residual : NULL, pixel, j->past);
   }
@@ -227,10 +235,10 @@ static void block_task(void *context, int64_t chunk, int worker) {
     const float *u = j->u + panel * j->depth * j->tile->nr;
     int64_t u_size = min(j->depth, CVL_BLOCK_K) * j->tile->nr;
     for (int i = 0; i < j->planes; i++) {
-      int next = cvl_filter_plane(j->winograd, (i + 1) % j->planes);
-      multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane, j->depth,
-               rows, panels, false, m + i * j->m_plane,
-               (cvl_soon[2]){{u + next * j->u_plane, u_size}, {m, 0}});
+      int plane = cvl_filter_plane(j->winograd, i),
+          next = cvl_filter_plane(j->winograd, (i + 1) % j->planes);
+      multiply(j, v + i * j->v_plane, u + plane * j->u_plane, j->depth, rows, panels, false,
+               m + i * j->m_plane, &(cvl_soon){u + next * j->u_plane, u_size}, 1);
     }
     finish(j, first, rows, panel, panels, m);
   }
@@ -293,10 +301,11 @@ static void panel_task(void *context, int64_t task, int worker) {
     transform_filter(j, panel, c, channels, u);
     for (int i = 0; i < j->planes; i++) {
       prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->planes);
+      int place = (i + 1) % j->planes;
+      cvl_soon soon[] = {{v + place * j->v_plane, rows * CVL_CHUNK / j->pack},
+                         {m + place * j->m_plane, rows * j->tile->nr}};
       multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane,
-               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane,
-               (cvl_soon[2]){{v + (i + 1) % j->planes * j->v_plane, rows * CVL_CHUNK / j->pack},
-                             {m + (i + 1) % j->planes * j->m_plane, rows * j->tile->nr}});
+               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane, soon, 2);
     }
   }
   finish(j, first, rows, panel, 1, m);
@@ -385,11 +394,12 @@ static bool is_better_mirrored(const cvl_conv *p, int d) {
 /* With stride 1, gx[i] takes gy[i + before - 2] and the two after it. With stride 2 the tiles are counted in padded
 ** inputs, i + before: the first of a tile's eight takes gy[4 * tile - 1] and the four after it. The filter is turned round,
 ** where it does not have to be mirrored once more. */
-int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
-                               cvl_err *e) {
+int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
+                               float *gx, cvl_err *e) {
   job j = {.x = gy,
            .w = w,
            .y = gx,
+           .then = {.residual = add ? gx : NULL},
            .source = {.H = p->out[1], .W = p->out[2], .C = p->K},
            .target = {.H = p->in[1], .W = p->in[2], .C = p->C},
            .w_row = 1,

@@ -24,8 +24,8 @@ double cvl_winograd_work(const cvl_conv *p, bool filter);
 /* The contracts are those of conv.h, for such a problem. */
 int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e);
-int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
-                               cvl_err *e);
+int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
+                               float *gx, cvl_err *e);
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e);
 
@@ -106,7 +106,8 @@ void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outsid
 /* The same for a map that is read. */
 void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
                           const float **pixel);
-/* Asks for the tile's part of the map, while the tile before it is transformed. */
-void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map);
+/* Asks for channels [c, c + channels) of the tile's part of the map, while the tile before it is transformed. */
+void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,
+                       int64_t channels);
 
 #endif

@@ -256,7 +256,7 @@ static void run_lying(const job *j, const cvl_patches *p, int64_t r, int64_t row
   for (int64_t c = 0; c < columns; c += nr) {
     cvl_stretch stretch = {p->source + r * p->pitch, panels + c / nr * panel_size, p->depth};
     cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, 1, p->pitch, p->pitch, nr, rows, row,
-                  c, mode, bias != NULL ? bias + c : NULL, (cvl_ahead){c == 0 ? next : 0, 0});
+                  c, mode, bias != NULL ? bias + c : NULL, (cvl_ahead){.a = c == 0 ? next : 0});
   }
   if (j->past) cvl_past_end();
 }

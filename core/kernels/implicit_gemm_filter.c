@@ -19,6 +19,10 @@ enum {
   MOST_PARTS = 24,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
   SUM = 256, /* positions at a time: the more, the less often is the result read and written */
+  /* Where x and gy are read as they lie: */
+  FEW_SUMS = 128,   /* positions at a time, so that a panel of gy stays in the first-level cache, */
+  GROUP = 4,        /* panels in a row, so that their part of gw stays in a core's own, */
+  MANY_ROWS = 48,   /* from which on panels are copied, */
   LEAST_STRETCH = 4 /* positions side by side that are worth reading where they lie */
 };
 
@@ -65,30 +69,49 @@ static bool is_lying(const job *j, const cvl_patches *x) {
   return j->lying && (x->axis[2].count >= LEAST_STRETCH || cvl_patches_are_rows(x));
 }
 
-/* Positions [r, end) of the sum: gy is read where it lies, and so is x, unless its positions compete for one set of the
-** cache; what comes next of them is asked for meanwhile. */
+/* Where a panel of gy is for stretches of rows from s[i].b on: at column k of these, or copied to `panel`, if not NULL. */
+static void take_panel(const cvl_stretch *s, int n, int64_t k, int64_t pitch, int64_t nr,
+                       float *panel, cvl_stretch *at) {
+  for (int i = 0; i < n; i++) {
+    at[i].b = s[i].b + k;
+    if (panel == NULL) continue;
+    cvl_pack_panels(s[i].b + k, pitch, 1, s[i].count, nr, (int)nr, 0, 1, panel);
+    at[i].b = panel;
+    panel += s[i].count * nr;
+  }
+}
+
+/* Positions [r, end) of the sum, a group of panels after the other. x is read where it lies, unless its positions compete
+** for one set of the cache; gy where few tiles read a panel. What comes next of them is asked for meanwhile. */
 static void run_lying(const job *j, const cvl_patches *x, const float *gy, int64_t r, int64_t end,
-                      int64_t m, float *block, float *const *gw) {
-  int64_t pitch = j->p->K, step = x->axis[2].step * x->pitch;
-  bool copied = step % CVL_SAME_SET == 0;
-  for (bool add = false; r < end; r += SUM, add = true) {
-    int64_t count = min(SUM, end - r);
-    cvl_stretch s[SUM], next;
-    cvl_ahead ahead = {0, 0};
-    int n = cvl_patches_stretches(x, r, count, gy, j->p->out, pitch, s);
-    if (r + count < end) {
-      cvl_patches_stretches(x, r + count, 1, gy, j->p->out, pitch, &next);
-      ahead = (cvl_ahead){next.a - s->a, next.b - s->b};
-    }
-    if (copied) {
-      cvl_patches_copy(x, r, count, 0, m, block);
-      for (int64_t i = 0, at = 0; i < n; at += s[i++].count) s[i].a = block + at * CVL_BLOCK_ROW;
-    }
-    for (int64_t k = 0; k < j->K; k += j->tile->nr) {
-      if (k > 0 || copied) ahead.a = 0;
-      cvl_lying_run(j->tile, j->tile->lying->by_columns, s, n, copied ? CVL_BLOCK_ROW : step, 1,
-                    pitch, m, gw, k, add ? CVL_TILE_ADD : CVL_TILE_SET, NULL, ahead);
-      for (int i = 0; i < n; i++) s[i].b += j->tile->nr;
+                      int64_t m, float *block, float *panel, float *const *gw) {
+  const int64_t *out = j->p->out;
+  int64_t pitch = j->p->K, step = x->axis[2].step * x->pitch, nr = j->tile->nr;
+  bool copied = step % CVL_SAME_SET == 0, packed = m >= MANY_ROWS;
+  for (int64_t group = 0; group < j->K; group += GROUP * nr) {
+    int64_t last = min(group + GROUP * nr, j->K);
+    for (int64_t q = r; q < end; q += FEW_SUMS) {
+      int64_t count = min(FEW_SUMS, end - q);
+      cvl_stretch s[FEW_SUMS], at[FEW_SUMS], next = {0};
+      int n = cvl_patches_stretches(x, q, count, gy, out, pitch, s);
+      if (q + count < end)
+        cvl_patches_stretches(x, q + count, 1, gy + group, out, pitch, &next);
+      else if (last < j->K)
+        cvl_patches_stretches(x, r, 1, gy + last, out, pitch, &next);
+      memcpy(at, s, (size_t)n * sizeof *at);
+      if (copied) {
+        cvl_patches_copy(x, q, count, 0, m, block);
+        for (int64_t i = 0, k = 0; i < n; k += s[i++].count) at[i].a = block + k * CVL_BLOCK_ROW;
+      }
+      for (int64_t k = group; k < last; k += nr) {
+        bool more = k + nr < last;
+        cvl_ahead ahead = {more || copied || next.a == NULL ? 0 : next.a - s->a,
+                           more ? s->b + k + nr : next.b, pitch};
+        take_panel(s, n, k, pitch, nr, packed ? panel : NULL, at);
+        cvl_lying_run(j->tile, j->tile->lying->by_columns, at, n, copied ? CVL_BLOCK_ROW : step, 1,
+                      packed ? nr : pitch, m, gw, k, q > r ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
+                      ahead);
+      }
     }
   }
 }
@@ -127,7 +150,7 @@ static void run_task(void *context, int64_t chunk, int worker) {
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
   if (is_lying(j, &patches)) {
-    run_lying(j, &patches, j->gy + g * j->K, r, end, m, a, gw);
+    run_lying(j, &patches, j->gy + g * j->K, r, end, m, a, b, gw);
     return;
   }
   for (bool add = false; r < end; r += SUM, add = true) {

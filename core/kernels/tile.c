@@ -9,6 +9,8 @@
 #include "kernels/sizes.h"
 #include "kernels/transpose.h"
 
+enum { LINE = 16 }; /* floats in a line of the cache */
+
 /* The broadest whose panels are not emptier than those of the next, a narrow one for few columns. With few rows panels had
 ** better be many: each is a task. */
 static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t columns) {
@@ -92,7 +94,6 @@ static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
 }
 
 static const float *ask(asking *a) {
-  enum { LINE = 16 };
   const cvl_block *b = a->block;
   bool in_panels = a->panel < a->panels;
   if (!in_panels && a->soon == b->soons) return NULL;
@@ -160,7 +161,7 @@ void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const 
     for (int64_t r = 0; r < height; r++) to[r] = row[i + r] + column;
     kernel[height](at, stretches, a_step, b_row, to, mode, first, &next);
     for (int q = 0; q < stretches; q++) at[q].a += height * across;
-    next.b = 0;
+    if (next.line != NULL) next.line = (t + 1) * LINE < tile->nr ? next.line + LINE : NULL;
   }
 }
 
@@ -171,9 +172,9 @@ void cvl_past_end(void) {
 }
 
 bool cvl_is_past(const float *y, int64_t floats, int64_t pitch) {
-  enum { LINE = 64, BYTES = 12 << 20 };
-  return floats >= BYTES / (int)sizeof *y && pitch * (int)sizeof *y % LINE == 0 &&
-         (uintptr_t)y % LINE == 0;
+  enum { BYTES = 12 << 20 };
+  return floats >= BYTES / (int)sizeof *y && pitch % LINE == 0 &&
+         (uintptr_t)y % (LINE * sizeof *y) == 0;
 }
 
 /* Panel of n columns whose elements lie `row` apart: by fours when row is 1 (the transpose of a dense matrix). */

@@ -57,10 +57,12 @@ typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_til
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                              cvl_tile_mode mode, const float *first, const float *soon);
 
-/* How far behind what a tile reads lies what its successor will, in floats: asked for into the second-level cache, a line or
-** two with each sum. 0 for nothing. */
+/* What a tile asks for, into the second-level cache, with each sum: what lies `a` floats behind what it reads of A, and a
+** line from `line` on, each `step` floats from the one before. 0 and NULL for nothing. */
 typedef struct cvl_ahead {
-  int64_t a, b;
+  int64_t a;
+  const float *line;
+  int64_t step;
 } cvl_ahead;
 
 /* The same of an A that lies as it is: a(i, k) = a[i * a_step + k], or a[k * a_step + i]. */
@@ -134,8 +136,8 @@ typedef struct cvl_block {
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
 
 /* `rows` rows of C by one panel's columns, from row[i] + column on, out of an A that lies as it is, its rows `across` floats
-** apart, in CVL_BLOCK_K stretches at most, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of nearly the same height. What `next`
-** says of B is asked for with the first of them. */
+** apart, in CVL_BLOCK_K stretches at most, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of
+** nearly the same height. Of the rows that `next` says each tile asks for a line, the first tile for the first. */
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
                    int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
                    float *const *row, int64_t column, cvl_tile_mode mode, const float *first,

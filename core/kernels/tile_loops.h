@@ -17,11 +17,12 @@ enum {
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
 ** `ahead`: rows of B to come are asked for. These five are constants where this is called, as is
-** `mode` where it matters. `next`, `soon`: what else is asked for, or NULL. */
+** `mode` where it matters. What else is asked for: `next`, or lines from `soon` on, or NULL. */
 INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                  cvl_tile_mode mode, const float *first, const int rows, const int vectors,
                  const int across, const int along, const bool ahead, const cvl_ahead *next,
                  const float *soon) {
+  int64_t step = LINE;
   vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
@@ -30,6 +31,10 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
       c[i][v] = mode == CVL_TILE_ADD ? load(row[i] + v * LANES)
                 : first != NULL      ? load(first + v * LANES)
                                      : (vec){0};
+  if (next != NULL) {
+    soon = next->line;
+    step = next->step;
+  }
   for (int q = 0; q < stretches; q++) {
     const float *a = s[q].a, *b = s[q].b;
     for (int64_t k = s[q].count; k > 0; k--) {
@@ -45,15 +50,13 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
       if (ahead)
         for (int v = 0; v < vectors; v++) __builtin_prefetch(b + AHEAD * b_row + v * LANES, 0, 2);
       if (next != NULL) {
-        int64_t i =
-            along == 1 ? -k & (LINE - 1) : 0; /* 16 sums take a line of each row: one at a time */
+        /* 16 sums take a line of each row: one at a time */
+        int64_t i = along == 1 ? -k & (LINE - 1) : 0;
         __builtin_prefetch(a - i + i * across + next->a, 0, 2);
-        for (int v = 0; v < vectors; v += LINE / LANES)
-          __builtin_prefetch(b + next->b + v * LANES, 0, 2);
       }
       if (soon != NULL) {
         __builtin_prefetch(soon, 0, 2);
-        soon += LINE;
+        soon += step;
       }
       b += b_row;
       a += along;

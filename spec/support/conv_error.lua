@@ -56,6 +56,9 @@ local cases = { -- N, sizes, C, filter, K, options
   { 12, { 11, 12 }, 64, { 1, 1 }, 64, { strides = 2 } },
   { 2, { 8, 9 }, 512, { 1, 1 }, 32, { strides = 2, padding = { { 1, 0 }, { 0, 1 } } } },
   { 7, { 29, 26 }, 40, { 1, 1 }, 64, { strides = 3 } },
+  -- ... in several groups of columns
+  { 3, { 11, 10 }, 70, { 1, 1 }, 384, {} },
+  { 6, { 14, 13 }, 512, { 1, 1 }, 320, { strides = 2 } },
   -- the phases of strides in one product: padding beyond the filter, fewer inputs than a stride, one axis and three
   { 2, { 10, 7 }, 3, { 5, 3 }, 17, { strides = { 2, 3 }, padding = { { 1, 2 }, { 4, 0 } } } },
   { 3, { 2, 9 }, 2, { 2, 1 }, 16, { strides = { 3, 2 }, padding = { { 1, 0 }, { 0, 3 } } } },

@@ -22,7 +22,7 @@ enum {
   /* Where x and gy are read as they lie: */
   FEW_SUMS = 128,   /* positions at a time, so that a panel of gy stays in the first-level cache, */
   GROUP = 4,        /* panels in a row, so that their part of gw stays in a core's own, */
-  MANY_ROWS = 48,   /* from which on panels are copied, */
+  MANY_ROWS = 96,   /* from which on panels are copied, */
   LEAST_STRETCH = 4 /* positions side by side that are worth reading where they lie */
 };
 

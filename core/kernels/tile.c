@@ -9,8 +9,6 @@
 #include "kernels/sizes.h"
 #include "kernels/transpose.h"
 
-enum { LINE = 16 }; /* floats in a line of the cache */
-
 /* The broadest whose panels are not emptier than those of the next, a narrow one for few columns. With few rows panels had
 ** better be many: each is a task. */
 static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t columns) {
@@ -100,7 +98,7 @@ static const float *ask(asking *a) {
   cvl_soon now = in_panels ? (cvl_soon){b->stretch->b + a->panel * b->panel_size, a->panel_floats}
                            : b->soon[a->soon];
   const float *at = now.at + a->taken;
-  a->taken += a->sums * LINE;
+  a->taken += a->sums * CVL_LINE;
   if (a->taken < now.count) return at;
   a->taken = 0;
   if (in_panels)
@@ -161,7 +159,7 @@ void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const 
     for (int64_t r = 0; r < height; r++) to[r] = row[i + r] + column;
     kernel[height](at, stretches, a_step, b_row, to, mode, first, &next);
     for (int q = 0; q < stretches; q++) at[q].a += height * across;
-    if (next.line != NULL) next.line = (t + 1) * LINE < tile->nr ? next.line + LINE : NULL;
+    if (next.line != NULL) next.line = (t + 1) * CVL_LINE < tile->nr ? next.line + CVL_LINE : NULL;
   }
 }
 
@@ -173,8 +171,8 @@ void cvl_past_end(void) {
 
 bool cvl_is_past(const float *y, int64_t floats, int64_t pitch) {
   enum { BYTES = 12 << 20 };
-  return floats >= BYTES / (int)sizeof *y && pitch % LINE == 0 &&
-         (uintptr_t)y % (LINE * sizeof *y) == 0;
+  return floats >= BYTES / (int)sizeof *y && pitch % CVL_LINE == 0 &&
+         (uintptr_t)y % (CVL_LINE * sizeof *y) == 0;
 }
 
 /* Panel of n columns whose elements lie `row` apart: by fours when row is 1 (the transpose of a dense matrix). */

@@ -17,6 +17,7 @@ enum {
   CVL_BLOCK_ROW = 280,       /* floats */
   CVL_BLOCK_M = 96,          /* rows of a block stored by rows, */
   CVL_BLOCK_M_COLUMNS = 264, /* and by columns; multiples of every `mr` */
+  CVL_LINE = 16,             /* floats in a line of the cache */
   CVL_CHUNK = 64,            /* columns of a block stored in chunks */
   CVL_SAME_SET = 1024,       /* rows so many floats apart compete for one set of the cache */
   CVL_TILE_MAX_ROWS = 12,

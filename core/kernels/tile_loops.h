@@ -11,8 +11,7 @@ enum {
   WIDE_ROWS = LANES == 16 ? 12 : 6,
   NARROW_ROWS = 12,
   THIN_VECTORS = 8,
-  AHEAD = 64,
-  LINE = 16
+  AHEAD = 64
 };
 
 /* {rows, vectors * LANES} of C. Rows of A lie `across` floats apart and consecutive sums `along`; one of the two is 1.
@@ -22,7 +21,7 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
                  cvl_tile_mode mode, const float *first, const int rows, const int vectors,
                  const int across, const int along, const bool ahead, const cvl_ahead *next,
                  const float *soon) {
-  int64_t step = LINE;
+  int64_t step = CVL_LINE;
   vec c[12][THIN_VECTORS];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
@@ -51,7 +50,7 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
         for (int v = 0; v < vectors; v++) __builtin_prefetch(b + AHEAD * b_row + v * LANES, 0, 2);
       if (next != NULL) {
         /* 16 sums take a line of each row: one at a time */
-        int64_t i = along == 1 ? -k & (LINE - 1) : 0;
+        int64_t i = along == 1 ? -k & (CVL_LINE - 1) : 0;
         __builtin_prefetch(a - i + i * across + next->a, 0, 2);
       }
       if (soon != NULL) {

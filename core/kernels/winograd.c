@@ -26,7 +26,6 @@ enum {
   FILTER_ROWS = 32, /* source channels of a task that transforms the filter */
   GROUP = 128,      /* target channels between the second and the third step */
   MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
-  LINE = 16,        /* floats in a line of the cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
@@ -145,7 +144,7 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64
   for (int64_t r = max(h, 0); r < bottom; r++)
     for (int64_t p = 0; p < pieces; p++) {
       const float *from = image + (r * g->W + left + p) * g->C;
-      for (int64_t i = 0; i < length; i += LINE) __builtin_prefetch(from + i, 0, 2);
+      for (int64_t i = 0; i < length; i += CVL_LINE) __builtin_prefetch(from + i, 0, 2);
     }
 }
 
@@ -284,7 +283,7 @@ static void prefetch_filter(const job *j, int64_t panel, int64_t c, int64_t chan
     int64_t t = q / channels;
     const float *row =
         j->w + t / 3 * j->w_tap[0] + t % 3 * j->w_tap[1] + (c + q % channels) * j->w_row + column;
-    for (int64_t k = 0; k < columns; k += LINE) __builtin_prefetch(row + k, 0, 2);
+    for (int64_t k = 0; k < columns; k += CVL_LINE) __builtin_prefetch(row + k, 0, 2);
   }
 }
 

@@ -33,6 +33,7 @@ local o = options.parse(arg, {
   { "threads", "integer", min = 1, max = 256, help = "of the CPU kernels (all cores)" },
   { "vs-torch", "flag", help = "the same in PyTorch beside, if python3-torch is there" },
   { "rounds", "integer", min = 1, default = 3, help = "turns of convlua and PyTorch" },
+  { "only", "string", value = "TEXT,...", help = "of gemm, conv and layers: sizes whose line has one of these" },
   { "python", "string", default = "/usr/bin/python3", value = "PATH", help = "which has torch" },
   { "json", "string", value = "PATH", help = "write the numbers there too" },
 })
@@ -54,4 +55,8 @@ end
 local results = bench.results
 print(("%s, %d threads, BLAS: %s"):format(results.isa, results.threads, results.blas))
 for _, name in ipairs(chosen) do run[name]() end
+if o.only and not bench.found then
+  io.stderr:write(("--only %s: none of the sizes has that\n"):format(o.only))
+  os.exit(2, true)
+end
 if o.json then core.io.write_file(o.json, json.encode(results) .. "\n") end

@@ -156,6 +156,21 @@ describe("scripts/bench.lua", function()
     assert.equal("lenet step", numbers.measurements[1].name)
     assert.equal(2, run({ "scripts/bench.lua", "speed" }).status)
   end)
+
+  it("measures of the convolutions and products only those that --only names", function()
+    local r = run { "scripts/bench.lua", "layers", "gemm", "--only", "14x14 256>512 1x1/2,256^3 float64", "--seconds",
+      "0.01" }
+    assert.equal(0, r.status)
+    assert.matches("conv 14x14 256>512 1x1/2 +forward", r.out)
+    local _, lines = r.out:gsub("\n", "")
+    assert.equal(3, lines) -- the machine, then two sizes
+  end)
+
+  it("says so when --only leaves nothing", function()
+    local r = run { "scripts/bench.lua", "layers", "--only", "no such size", "--seconds", "0.01" }
+    assert.equal(2, r.status)
+    assert.matches("%-%-only no such size: none of the sizes has that", r.err)
+  end)
 end)
 
 describe("scripts/speedrun_cifar.lua", function()

@@ -49,17 +49,21 @@ return function(bench)
     line("triad of 3 x 64 MiB", "%10.1f GB/s", t.gb_per_s)
   end
 
+  local function measure_product(name, n, dtype)
+    local a, b = convlua.randn({ n, n }, { dtype = dtype }), convlua.randn({ n, n }, { dtype = dtype })
+    local function product() a:matmul(b) end
+    local t = measure(product, o.seconds / 2)
+    t.gflops = 2 * n ^ 3 / t.median / 1e9
+    note(name, t)
+    line(name, "%8.2f ms  %7.1f GFLOPS", t.median * 1e3, t.gflops)
+    if dtype == "float32" then bench.compare(name, "gemm", n, 1, { gemm = product }) end
+  end
+
   function parts.gemm()
     for _, n in ipairs { 256, 512, 1024 } do
       for _, dtype in ipairs { "float32", "float64" } do
-        local a, b = convlua.randn({ n, n }, { dtype = dtype }), convlua.randn({ n, n }, { dtype = dtype })
-        local function product() a:matmul(b) end
-        local t = measure(product, o.seconds / 2)
         local name = ("matmul %d^3 %s"):format(n, dtype)
-        t.gflops = 2 * n ^ 3 / t.median / 1e9
-        note(name, t)
-        line(name, "%8.2f ms  %7.1f GFLOPS", t.median * 1e3, t.gflops)
-        if dtype == "float32" then bench.compare(name, "gemm", n, 1, { gemm = product }) end
+        if bench.wanted(name) then measure_product(name, n, dtype) end
       end
     end
   end
@@ -105,8 +109,9 @@ return function(bench)
   --- Each pass of a shape by the algorithms named, "" being the planner's choice.
   local function measure_shape(images, algorithms, ...)
     local size, c, k, filter, stride = ...
-    local steps, products = passes_of(images, ...)
     local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
+    if not bench.wanted(title) then return end
+    local steps, products = passes_of(images, ...)
     for _, algorithm in ipairs(algorithms) do measure_passes(title, algorithm, steps, products) end
     bench.compare(title, "conv", table.concat({ ... }, ","), images, steps)
   end

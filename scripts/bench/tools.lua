@@ -1,5 +1,5 @@
 --- What the parts of bench.lua share: measuring, telling, and PyTorch in turns with convlua.
--- tools(options) -> { options, results, measure, note, line, compare }
+-- tools(options) -> { options, results, measure, note, line, wanted, found, compare }; found: some size was wanted
 
 local convlua = require "convlua"
 local core = require "convlua.core"
@@ -45,6 +45,18 @@ return function(o)
 
   function bench.line(name, text, ...)
     print(("%-34s %s"):format(name, text:format(...)))
+  end
+
+  --- Whether `--only` leaves a measurement of this title in.
+  function bench.wanted(title)
+    if not o.only then return true end
+    for text in o.only:gmatch "[^,]+" do
+      if title:find(text, 1, true) then
+        bench.found = true
+        return true
+      end
+    end
+    return false
   end
 
   local function in_torch(part, what, batch_size, way)

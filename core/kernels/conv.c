@@ -16,7 +16,6 @@
 #include "kernels/subpixel.h"
 #include "kernels/winograd.h"
 
-typedef enum { FORWARD, DATA, FILTER } pass;
 typedef enum { DEPTHWISE, WINOGRAD, DIRECT, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
 
 static atomic_int forced = UNKNOWN; /* not asked yet */
@@ -62,18 +61,17 @@ static double hits_of(const cvl_conv *p) {
 ** Winograd when its work is estimated to be less than that of the definition: both run at about the same rate. Neither of
 ** the others does the taps outside the map (implicit_gemm.c), hence the share that hits.
 */
-static bool is_less_with_winograd(const cvl_conv *p, pass way) {
+static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
   double outputs = (double)(p->N * p->out[1] * p->out[2]);
-  return cvl_winograd_work(p, way == FILTER) <
-         9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
+  return cvl_winograd_work(p, pass) < 9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
 }
 
 /*
 ** Lines of the filter when channels are too few for patches, and positions enough for a tile. Not for the gradient of the
 ** data, whose target they would be.
 */
-static bool is_faster_by_lines(const cvl_conv *p, pass way) {
-  return way != DATA && p->C <= 8 && p->out[2] >= 8;
+static bool is_faster_by_lines(const cvl_conv *p, cvl_pass pass) {
+  return pass != CVL_DATA && p->C <= 8 && p->out[2] >= 8;
 }
 
 /*
@@ -81,8 +79,8 @@ static bool is_faster_by_lines(const cvl_conv *p, pass way) {
 ** target's that half of a vector stays empty, or so few of the source's that copying patches costs as much as the
 ** products. What meets padding is multiplied like everything else.
 */
-static bool is_direct_faster(const cvl_conv *p, pass way) {
-  int64_t source = way == DATA ? p->K : p->C, target = way == DATA ? p->C : p->K;
+static bool is_direct_faster(const cvl_conv *p, cvl_pass pass) {
+  int64_t source = pass == CVL_DATA ? p->K : p->C, target = pass == CVL_DATA ? p->C : p->K;
   return (target <= 8 || source <= 8 || source * target <= 256) &&
          4 * p->N >= 3 * round_up(p->N, cvl_hwcn_lanes()) && hits_of(p) >= 0.5;
 }
@@ -96,29 +94,29 @@ static bool is_faster_by_subpixels(const cvl_conv *p) {
   return p->C < FULL && cvl_subpixel_gain(p) >= 1;
 }
 
-static algorithm choose(const cvl_conv *p, pass way) {
+static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
-  bool direct = cvl_hwcn_possible(p, way == DATA), winograd = cvl_winograd_possible(p),
-       lines = way != DATA && cvl_lines_possible(p),
-       subpixel = way == DATA && cvl_subpixel_possible(p);
+  bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
+       lines = pass != CVL_DATA && cvl_lines_possible(p),
+       subpixel = pass == CVL_DATA && cvl_subpixel_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
                    (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)
                ? wanted
                : GEMM;
-  if (winograd && is_less_with_winograd(p, way)) return WINOGRAD;
-  if (lines && is_faster_by_lines(p, way)) return LINES;
+  if (winograd && is_less_with_winograd(p, pass)) return WINOGRAD;
+  if (lines && is_faster_by_lines(p, pass)) return LINES;
   if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;
-  return direct && is_direct_faster(p, way) ? DIRECT : GEMM;
+  return direct && is_direct_faster(p, pass) ? DIRECT : GEMM;
 }
 
 bool cvl_conv_pool_suits(const cvl_conv_pool *p) {
   algorithm wanted = forced_algorithm();
   if ((wanted != ANY && wanted != DIRECT) || !cvl_hwcn_pool_possible(p)) return false;
   return wanted == DIRECT ||
-         (is_direct_faster(&p->conv, FORWARD) &&
-          !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv, FORWARD)));
+         (is_direct_faster(&p->conv, CVL_FORWARD) &&
+          !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv, CVL_FORWARD)));
 }
 
 int64_t cvl_conv_pool_marks(const cvl_conv_pool *p) { return cvl_hwcn_pool_marks(p); }
@@ -149,7 +147,7 @@ static const struct {
 
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
                      float *y, cvl_err *e) {
-  return algorithms[choose(p, FORWARD)].forward(p, x, w, then, y, e);
+  return algorithms[choose(p, CVL_FORWARD)].forward(p, x, w, then, y, e);
 }
 
 typedef struct {
@@ -172,7 +170,7 @@ static int take_in(float *aside, int64_t n, int rc, float *gx) {
 /* Where an algorithm cannot add to gx its result is made aside, and added in a pass of its own. */
 int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                            cvl_err *e) {
-  algorithm a = choose(p, DATA);
+  algorithm a = choose(p, CVL_DATA);
   int64_t n = p->N * p->in[0] * p->in[1] * p->in[2] * p->C;
   float *aside;
   if (algorithms[a].add_data != NULL) return algorithms[a].add_data(p, gy, w, add, gx, e);
@@ -183,7 +181,7 @@ int cvl_conv_backward_data(const cvl_conv *p, const float *gy, const float *w, b
 
 int cvl_conv_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                              cvl_err *e) {
-  return algorithms[choose(p, FILTER)].backward_filter(p, x, gy, gw, e);
+  return algorithms[choose(p, CVL_FILTER)].backward_filter(p, x, gy, gw, e);
 }
 
 int cvl_conv_pool_backward(const cvl_conv_pool *p, const float *x, const float *w,

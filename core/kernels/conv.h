@@ -21,6 +21,9 @@ typedef struct cvl_conv {
   bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
+/* Forward, and the gradients of the data and of the filter. */
+typedef enum cvl_pass { CVL_FORWARD, CVL_DATA, CVL_FILTER } cvl_pass;
+
 /*
 ** z = pool(act(conv(x, w) + bias)), for training: a pooling whose windows lie side by side without padding. What is left
 ** over at the end of an axis belongs to no window, and conv.out does not count it.

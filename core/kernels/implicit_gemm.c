@@ -204,24 +204,70 @@ static const box *box_of(const job *j, int64_t task) {
   return &j->box[low];
 }
 
+/* A block of rows of one box by some panels of one group's filter. */
+typedef struct {
+  const job *job;
+  const segment *part[3];
+  cvl_axis whole[3]; /* the phases that these are parts of */
+  cvl_patches patches;
+  int64_t sums, r, rows, columns;
+  float *row[CVL_BLOCK_M]; /* where they go */
+  cvl_epilogue then;
+  const float *bias;   /* where the sums start, or NULL */
+  const float *panels; /* packed, or in the filter itself, */
+  int64_t panel_size, b_row;
+} task;
+
+static void start_task(const job *j, int64_t chunk, task *t) {
+  int64_t g = chunk / j->tasks, number = chunk % j->tasks, nr = j->tile->nr, all_sums = j->depth;
+  const box *b = box_of(j, number);
+  *t = (task){.job = j,
+              .patches = {j->source + g * j->depth, j->groups * j->depth, j->depth, j->images}};
+  for (int d = 0; d < 3; d++) {
+    t->part[d] = &j->axis[d].part[b->part[d]];
+    t->whole[d] = j->axis[d].phase[t->part[d]->phase];
+    t->patches.axis[d] = t->part[d]->axis;
+    all_sums *= t->whole[d].taps;
+  }
+  int64_t panel = (number - b->first_task) / b->row_blocks * j->group, column = panel * nr;
+  t->sums = cvl_patches_columns(&t->patches);
+  t->r = (number - b->first_task) % b->row_blocks * j->block;
+  t->rows = min(j->block, cvl_patches_rows(&t->patches) - t->r);
+  t->columns = min(j->columns - column, j->group * nr);
+  t->then = cvl_epilogue_from(&j->then, g * j->columns + column);
+  t->bias = cvl_epilogue_is_shift(&t->then) ? t->then.shift : NULL;
+  t->b_row = j->in_place ? j->w_row : nr;
+  t->panel_size = j->in_place ? nr : all_sums * nr;
+  if (j->in_place) {
+    t->panels = j->w + g * j->w_group + panel * nr;
+  } else {
+    int64_t before =
+        g * j->all_columns + *region_of(j, t->part[0]->phase, t->part[1]->phase, t->part[2]->phase);
+    t->panels = j->packed + before * j->panels * nr + panel * t->panel_size;
+  }
+  cvl_patches_targets(&t->patches, t->r, t->rows, j->target + g * j->columns + column,
+                      j->target_size, j->groups * j->columns, t->row);
+}
+
 /*
-** The stretches of a panel that columns [k, k + count) of a box's patches meet: the box may use a part of the taps that
-** the panel has. One stretch per row of taps, joined where they touch. Returns their number.
+** The stretches of a panel that columns [k, k + count) of a box's patches, from `a` on, meet: the box may use a part of the
+** taps that the panel has. One stretch per row of taps, joined where they touch. Returns their number.
 */
-static int list_stretches(const cvl_axis whole[3], const segment *const part[3], int64_t depth,
-                          const float *a, const float *panel, int64_t b_row, int64_t k,
-                          int64_t count, cvl_stretch *out) {
-  int64_t length = part[2]->axis.taps * depth, last = k + count;
+static int list_stretches(const task *t, const float *a, int64_t k, int64_t count,
+                          cvl_stretch *out) {
+  const segment *const *part = t->part;
+  int64_t length = part[2]->axis.taps * t->job->depth, last = k + count;
   int n = 0;
   while (k < last) {
     int64_t row = k / length, skip = k % length, take = min(length - skip, last - k);
     int64_t t0 = row / part[1]->axis.taps + part[0]->first_tap,
             t1 = row % part[1]->axis.taps + part[1]->first_tap;
-    int64_t at = ((t0 * whole[1].taps + t1) * whole[2].taps + part[2]->first_tap) * depth + skip;
-    if (n > 0 && out[n - 1].b + out[n - 1].count * b_row == panel + at * b_row)
+    int64_t tap = (t0 * t->whole[1].taps + t1) * t->whole[2].taps + part[2]->first_tap;
+    const float *b = t->panels + (tap * t->job->depth + skip) * t->b_row;
+    if (n > 0 && out[n - 1].b + out[n - 1].count * t->b_row == b)
       out[n - 1].count += take;
     else
-      out[n++] = (cvl_stretch){a, panel + at * b_row, take};
+      out[n++] = (cvl_stretch){a, b, take};
     k += take;
     a += take;
   }
@@ -236,86 +282,79 @@ static void fill_rows(float *const *row, int64_t rows, int64_t columns, const fl
       memset(row[i], 0, (size_t)columns * sizeof **row);
 }
 
-/* Panel `panel` of a group's filter for one box: packed, or in the filter itself. */
-static const float *panels_of(const job *j, int64_t g, const segment *const part[3], int64_t panel,
-                              int64_t panel_size) {
-  int64_t nr = j->tile->nr, before;
-  if (j->in_place) return j->w + g * j->w_group + panel * nr;
-  before = g * j->all_columns + *region_of(j, part[0]->phase, part[1]->phase, part[2]->phase);
-  return j->packed + before * j->panels * nr + panel * panel_size;
+/* Where the source is rows as they are: these are read where they lie, each panel with its whole sums, by the one of the
+** taps that the panels may have, and those of the next block are asked for meanwhile. */
+static void run_lying(const task *t) {
+  const job *j = t->job;
+  const cvl_patches *p = &t->patches;
+  int64_t nr = j->tile->nr, next = t->r + t->rows < cvl_patches_rows(p) ? j->block * p->pitch : 0;
+  cvl_tile_mode mode = j->add ? CVL_TILE_ADD : j->past ? CVL_TILE_PAST : CVL_TILE_SET;
+  cvl_stretch stretch[1];
+  list_stretches(t, p->source + t->r * p->pitch, 0, t->sums, stretch);
+  for (int64_t c = 0; c < t->columns; c += nr, stretch->b += t->panel_size)
+    cvl_lying_run(j->tile, j->tile->lying->by_rows, stretch, 1, p->pitch, p->pitch, nr, t->rows,
+                  t->row, c, mode, t->bias != NULL ? t->bias + c : NULL,
+                  (cvl_ahead){.a = c == 0 ? next : 0});
+  if (j->past) cvl_past_end();
 }
 
-/* One block of rows where the source is rows as they are: these are read where they lie, each panel with its whole sums,
-** and those of the next block are asked for meanwhile. */
-static void run_lying(const job *j, const cvl_patches *p, int64_t r, int64_t rows, int64_t columns,
-                      const float *panels, int64_t panel_size, const float *bias,
-                      float *const *row) {
-  int64_t nr = j->tile->nr;
-  int64_t next = r + rows < cvl_patches_rows(p) ? j->block * p->pitch : 0;
-  cvl_tile_mode mode = j->add ? CVL_TILE_ADD : j->past ? CVL_TILE_PAST : CVL_TILE_SET;
-  for (int64_t c = 0; c < columns; c += nr) {
-    cvl_stretch stretch = {p->source + r * p->pitch, panels + c / nr * panel_size, p->depth};
-    cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, 1, p->pitch, p->pitch, nr, rows, row,
-                  c, mode, bias != NULL ? bias + c : NULL, (cvl_ahead){.a = c == 0 ? next : 0});
+/* What is asked for by the block of sums before k: the first panel of those from k on, and by the first of all what the
+** others will copy of the source. */
+static int list_soon(const task *t, int64_t k, const cvl_stretch *stretch, int stretches,
+                     cvl_soon *out) {
+  int n = 0;
+  for (int s = 0; s < stretches && !t->job->in_place; s++)
+    out[n++] = (cvl_soon){stretch[s].b, stretch[s].count * t->b_row};
+  if (k == CVL_BLOCK_K) n += cvl_patches_soon(&t->patches, t->r, t->rows, out + n);
+  return n;
+}
+
+static void run_copied(const task *t, float *a) {
+  const job *j = t->job;
+  cvl_stretch stretch[2][CVL_BLOCK_K];
+  cvl_soon soon[CVL_BLOCK_K + CVL_BLOCK_M];
+  int64_t count = min(CVL_BLOCK_K, t->sums), next;
+  int stretches = list_stretches(t, a, 0, count, stretch[0]), nexts;
+  for (int64_t k = 0, i = 0; k < t->sums; k += count, count = next, stretches = nexts, i = 1 - i) {
+    next = min(CVL_BLOCK_K, t->sums - k - count);
+    nexts = list_stretches(t, a, k + count, next, stretch[1 - i]);
+    cvl_patches_copy(&t->patches, t->r, t->rows, k, count, a);
+    for (int64_t r = t->rows; r < round_up(t->rows, j->tile->mr); r++)
+      memset(a + r * CVL_BLOCK_ROW, 0, (size_t)count * sizeof *a);
+    cvl_block_run(
+        j->tile,
+        &(cvl_block){.layout = CVL_BY_ROWS,
+                     .rows = t->rows,
+                     .columns = t->columns,
+                     .row = t->row,
+                     .panel_size = t->panel_size,
+                     .b_row = j->in_place ? t->b_row : 0,
+                     .stretch = stretch[i],
+                     .stretches = stretches,
+                     .add = k > 0 || j->add,
+                     .past = j->past && t->sums <= CVL_BLOCK_K,
+                     .bias = t->bias,
+                     .soon = soon,
+                     .soons = next > 0 ? list_soon(t, k + count, stretch[1 - i], nexts, soon) : 0});
   }
-  if (j->past) cvl_past_end();
 }
 
 static void run_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t g = chunk / j->tasks, task = chunk % j->tasks, nr = j->tile->nr;
-  const box *b = box_of(j, task);
-  const segment *part[3];
-  cvl_axis whole[3];
-  cvl_patches patches = {
-      j->source + g * j->depth, j->groups * j->depth, j->depth, j->images, {{0}}};
-  cvl_stretch stretch[CVL_BLOCK_K];
-  float *a = j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS, *row[CVL_BLOCK_M];
-  for (int d = 0; d < 3; d++) {
-    part[d] = &j->axis[d].part[b->part[d]];
-    whole[d] = j->axis[d].phase[part[d]->phase];
-    patches.axis[d] = part[d]->axis;
+  task t;
+  start_task(j, chunk, &t);
+  if (t.sums == 0) {
+    if (!j->add) fill_rows(t.row, t.rows, t.columns, t.bias);
+  } else if (j->lying && cvl_patches_are_rows(&t.patches)) {
+    run_lying(&t);
+  } else {
+    run_copied(&t, j->blocks + (int64_t)worker * CVL_BLOCK_FLOATS);
   }
-  int64_t sums = cvl_patches_columns(&patches),
-          all_sums = j->depth * whole[0].taps * whole[1].taps * whole[2].taps;
-  int64_t r = (task - b->first_task) % b->row_blocks * j->block,
-          rows = min(j->block, cvl_patches_rows(&patches) - r);
-  int64_t panel = (task - b->first_task) / b->row_blocks * j->group, column = panel * nr;
-  int64_t columns = min(j->columns - column, j->group * nr), filled = round_up(rows, j->tile->mr);
-  cvl_epilogue then = cvl_epilogue_from(&j->then, g * j->columns + column);
-  bool shift = cvl_epilogue_is_shift(&then);
-  const float *bias = shift ? then.shift : NULL; /* where the sums start */
-  int64_t b_row = j->in_place ? j->w_row : nr, panel_size = j->in_place ? nr : all_sums * nr;
-  const float *panels = panels_of(j, g, part, panel, panel_size);
-  cvl_patches_targets(&patches, r, rows, j->target + g * j->columns + column, j->target_size,
-                      j->groups * j->columns, row);
-  bool lying = j->lying && cvl_patches_are_rows(&patches);
-  if (sums == 0 && !j->add) fill_rows(row, rows, columns, bias);
-  if (lying) { /* by one of the taps that the panels may have */
-    list_stretches(whole, part, j->depth, a, panels, nr, 0, sums, stretch);
-    run_lying(j, &patches, r, rows, columns, stretch->b, panel_size, bias, row);
-  }
-  for (int64_t k = 0; k < sums && !lying; k += CVL_BLOCK_K) {
-    int64_t count = min(CVL_BLOCK_K, sums - k);
-    cvl_patches_copy(&patches, r, rows, k, count, a);
-    for (int64_t i = rows; i < filled; i++)
-      memset(a + i * CVL_BLOCK_ROW, 0, (size_t)count * sizeof *a);
-    int stretches = list_stretches(whole, part, j->depth, a, panels, b_row, k, count, stretch);
-    cvl_block_run(j->tile, &(cvl_block){.layout = CVL_BY_ROWS,
-                                        .rows = rows,
-                                        .columns = columns,
-                                        .row = row,
-                                        .panel_size = panel_size,
-                                        .b_row = b_row,
-                                        .stretch = stretch,
-                                        .stretches = stretches,
-                                        .add = k > 0 || j->add,
-                                        .past = j->past && sums <= CVL_BLOCK_K,
-                                        .bias = bias});
-  }
-  for (int64_t i = 0; !shift && i < rows; i++)
-    cvl_epilogue_run(&then, 1, columns, columns,
-                     then.residual != NULL ? then.residual + (row[i] - j->target) : NULL, row[i]);
+  if (cvl_epilogue_is_shift(&t.then)) return;
+  for (int64_t i = 0; i < t.rows; i++)
+    cvl_epilogue_run(&t.then, 1, t.columns, t.columns,
+                     t.then.residual != NULL ? t.then.residual + (t.row[i] - j->target) : NULL,
+                     t.row[i]);
 }
 
 static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {

@@ -192,6 +192,32 @@ void cvl_patches_copy(const cvl_patches *p, int64_t r, int64_t rows, int64_t k, 
   }
 }
 
+/* The pixel that a position's taps reach first, or last, as far as it lies inside the source. */
+static int64_t pixel_of(const cvl_patches *p, const position *q, bool last) {
+  int64_t pixel = q->n;
+  for (int d = 0; d < 3; d++) {
+    const cvl_axis *a = &p->axis[d];
+    int64_t at = a->offset + q->i[d] * a->step + (last ? (a->taps - 1) * a->spread : 0);
+    pixel = pixel * a->size + clamp(at, 0, a->size - 1);
+  }
+  return pixel;
+}
+
+int cvl_patches_soon(const cvl_patches *p, int64_t r, int64_t rows, cvl_soon *out) {
+  enum { ROOM = 1 << 17 };
+  int64_t image = p->axis[0].count * p->axis[1].count * p->axis[2].count, room = ROOM;
+  int n = 0;
+  if (p->depth < p->pitch) return 0;
+  for (int64_t end = r + rows, next; r < end; r = next) {
+    next = min(end, (r / image + 1) * image);
+    position first = position_of(p, r), last = position_of(p, next - 1);
+    int64_t from = pixel_of(p, &first, false), to = pixel_of(p, &last, true) + 1;
+    if ((room -= (to - from) * p->pitch) < 0) return 0;
+    out[n++] = (cvl_soon){p->source + from * p->pitch, (to - from) * p->pitch};
+  }
+  return n;
+}
+
 void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *target,
                          const int64_t size[3], int64_t pitch, float **row) {
   position q = position_of(p, r);

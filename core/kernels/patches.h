@@ -54,6 +54,10 @@ int64_t cvl_patches_columns(const cvl_patches *p);
 void cvl_patches_copy(const cvl_patches *p, int64_t r, int64_t rows, int64_t k, int64_t columns,
                       float *block);
 
+/* What these rows read of the source, all columns, but with what lies between: a piece for each image, `rows` at most.
+** Nothing where that is too much to be kept in a core's own cache, or mostly not wanted. Returns their number. */
+int cvl_patches_soon(const cvl_patches *p, int64_t r, int64_t rows, cvl_soon *out);
+
 /* row[i] = target + pitch * the position in the target, {images, size[0..2]}, that row r + i belongs to. */
 void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *target,
                          const int64_t size[3], int64_t pitch, float **row);

@@ -23,9 +23,11 @@ enum {
   MOST_BLOCK = 24,
   LEAST_TASKS = 3, /* for each thread */
   OWN = 5 << 18,
-  FILTER_ROWS = 32, /* source channels of a task that transforms the filter */
-  GROUP = 128,      /* target channels between the second and the third step */
-  MOST_ROWS = 192,  /* in one product: their rows of V stay in a core's own cache */
+  OVERFLOW = 3 << 17,         /* floats of v that such a cache does not hold */
+  FEW_TILES = 8 * MOST_BLOCK, /* fewer leave little to do for each reading of the filters */
+  FILTER_ROWS = 32,           /* source channels of a task that transforms the filter */
+  GROUP = 128,                /* target channels between the second and the third step */
+  MOST_ROWS = 192,            /* in one product: their rows of V stay in a core's own cache */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
@@ -93,14 +95,34 @@ bool cvl_winograd_possible(const cvl_conv *p) {
   return true;
 }
 
-/* A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
-** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28 and 20. */
-double cvl_winograd_work(const cvl_conv *p, bool filter) {
+/* Whether the second order suits: `of_tiles` floats of tiles, `of_filters` of filters, transformed. */
+static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters) {
+  return of_tiles <= FEW_BYTES / 4 &&
+         ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || tiles < MOST_BLOCK);
+}
+
+/*
+** A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
+** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28 and 20.
+** With stride 2 the products take longer than those of the definition, more so when tiles are few, and most of all in the
+** first order when the 81 places of half a block do not stay in a core's own cache: measured on Ice Lake, 16 to 512 tiles.
+*/
+double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
+  const double strided = 1.1, few = 1.2, overflow = 1.4;
   const cvl_winograd *a = cvl_winograd_used(p, false);
-  double C = (double)p->C, K = (double)p->K, planes = a->places * a->places;
-  double tiles = (double)(p->N * ceil_div(p->out[1], a->writes) * ceil_div(p->out[2], a->writes));
-  double of_tile = filter ? 28 : 12, of_filter = filter ? 20 : 4;
-  return planes * tiles * (C * K + of_tile * (C + K)) + cvl_filter_planes(a) * of_filter * C * K;
+  bool filter = pass == CVL_FILTER;
+  int64_t tiles = p->N * ceil_div(p->out[1], a->writes) * ceil_div(p->out[2], a->writes),
+          planes = a->places * a->places, source = pass == CVL_DATA ? p->K : p->C;
+  double C = (double)p->C, K = (double)p->K, of_tile = filter ? 28 : 12,
+         of_filter = filter ? 20 : 4;
+  double work = (double)(planes * tiles) * (C * K + of_tile * (C + K)) +
+                cvl_filter_planes(a) * of_filter * C * K;
+  if (filter || p->stride[1] == 1 || p->bf16) return work;
+  if (tiles < FEW_TILES) work *= few;
+  if (planes * MOST_BLOCK / 2 * source > OVERFLOW &&
+      !is_second_order(tiles, planes * tiles * source, cvl_filter_planes(a) * p->C * p->K))
+    work *= overflow;
+  return work * strided;
 }
 
 /* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
@@ -346,11 +368,9 @@ static int run(job *j, int64_t images, cvl_err *e) {
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
   int64_t of_tiles = j->planes * j->tiles * j->depth,
           of_filters = j->filter_planes * j->depth * j->target.C;
-  bool few = of_tiles <= FEW_BYTES / 4 &&
-             ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || j->tiles < MOST_BLOCK);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
-  rc = few ? run_panels(j, e) : run_blocks(j, e);
+  rc = is_second_order(j->tiles, of_tiles, of_filters) ? run_panels(j, e) : run_blocks(j, e);
   cvl_scratch_give(j->u);
   cvl_scratch_give(j->v);
   cvl_scratch_give(j->m);

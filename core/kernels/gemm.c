@@ -100,7 +100,9 @@ static void run_block(void *context, int64_t chunk, int worker) {
   for (int64_t i = 0; i < m; i++) row[i] = g->c + (i0 + i) * g->c_row + n;
   for (int64_t w = 0; w < j->words; w += CVL_BLOCK_K) {
     int64_t k = j->k0 + w * pack, count = min(CVL_BLOCK_K, j->words - w);
+    int64_t left = min(CVL_BLOCK_K, j->words - w - count); /* for the next block of the sum */
     cvl_stretch stretch = {a, b + w * b_row, count};
+    cvl_soon soon = {b + (w + count) * nr, left * nr};
     (g->bf16 ? copy_a_bf16 : copy_a)(j, i0, m, k, min(count * pack, j->k1 - k), a);
     cvl_block_run(j->tile, &(cvl_block){.layout = j->by_columns ? CVL_BY_COLUMNS : CVL_BY_ROWS,
                                         .rows = m,
@@ -111,7 +113,9 @@ static void run_block(void *context, int64_t chunk, int worker) {
                                         .stretch = &stretch,
                                         .stretches = 1,
                                         .add = g->accumulate || k > 0,
-                                        .bias = g->bias != NULL ? g->bias + n : NULL});
+                                        .bias = g->bias != NULL ? g->bias + n : NULL,
+                                        .soon = &soon,
+                                        .soons = left > 0 && !j->in_place ? 1 : 0});
   }
 }
 

@@ -328,7 +328,7 @@ static void run_copied(const task *t, float *a) {
                      .columns = t->columns,
                      .row = t->row,
                      .panel_size = t->panel_size,
-                     .b_row = j->in_place ? t->b_row : 0,
+                     .b_row = t->b_row,
                      .stretch = stretch[i],
                      .stretches = stretches,
                      .add = k > 0 || j->add,

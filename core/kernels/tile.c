@@ -87,7 +87,7 @@ static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
   asking a = {.block = b, .panel = 1};
   for (int s = 0; s < b->stretches; s++) a.sums += b->stretch[s].count;
   a.panel_floats = a.sums * tile->nr;
-  a.panels = b->b_row > 0 ? 0 : ceil_div(b->columns, tile->nr);
+  a.panels = b->b_row > tile->nr ? 0 : ceil_div(b->columns, tile->nr);
   return a;
 }
 

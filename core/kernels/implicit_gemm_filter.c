@@ -81,39 +81,61 @@ static void take_panel(const cvl_stretch *s, int n, int64_t k, int64_t pitch, in
   }
 }
 
-/* Positions [r, end) of the sum, a group of panels after the other. x is read where it lies, unless its positions compete
-** for one set of the cache; gy where few tiles read a panel. What comes next of them is asked for meanwhile. */
-static void run_lying(const job *j, const cvl_patches *x, const float *gy, int64_t r, int64_t end,
-                      int64_t m, float *block, float *panel, float *const *gw) {
-  const int64_t *out = j->p->out;
-  int64_t pitch = j->p->K, step = x->axis[2].step * x->pitch, nr = j->tile->nr;
-  bool copied = step % CVL_SAME_SET == 0, packed = m >= MANY_ROWS;
-  for (int64_t group = 0; group < j->K; group += GROUP * nr) {
-    int64_t last = min(group + GROUP * nr, j->K);
-    for (int64_t q = r; q < end; q += FEW_SUMS) {
-      int64_t count = min(FEW_SUMS, end - q);
-      cvl_stretch s[FEW_SUMS], at[FEW_SUMS], next = {0};
-      int n = cvl_patches_stretches(x, q, count, gy, out, pitch, s);
-      if (q + count < end)
-        cvl_patches_stretches(x, q + count, 1, gy + group, out, pitch, &next);
-      else if (last < j->K)
-        cvl_patches_stretches(x, r, 1, gy + last, out, pitch, &next);
-      memcpy(at, s, (size_t)n * sizeof *at);
-      if (copied) {
-        cvl_patches_copy(x, q, count, 0, m, block);
-        for (int64_t i = 0, k = 0; i < n; k += s[i++].count) at[i].a = block + k * CVL_BLOCK_ROW;
-      }
-      for (int64_t k = group; k < last; k += nr) {
-        bool more = k + nr < last;
-        cvl_ahead ahead = {more || copied || next.a == NULL ? 0 : next.a - s->a,
-                           more ? s->b + k + nr : next.b, pitch};
-        take_panel(s, n, k, pitch, nr, packed ? panel : NULL, at);
-        cvl_lying_run(j->tile, j->tile->lying->by_columns, at, n, copied ? CVL_BLOCK_ROW : step, 1,
-                      packed ? nr : pitch, m, gw, k, q > r ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
-                      ahead);
-      }
-    }
+/* A part of the sum, positions [first, end), for the m rows of a piece, out of x and gy where they lie. x is copied, to
+** `block`, where its positions compete for one set of the cache; a panel of gy, to `panel`, where many rows read it. */
+typedef struct {
+  const job *job;
+  const cvl_patches *x;
+  const float *gy;
+  int64_t first, end, m;
+  bool copied, packed;
+  float *block, *panel, *const *gw;
+} lying_sum;
+
+static int list_stretches(const lying_sum *l, int64_t q, int64_t count, int64_t column,
+                          cvl_stretch *out) {
+  const cvl_conv *p = l->job->p;
+  return cvl_patches_stretches(l->x, q, count, l->gy + column, p->out, p->K, out);
+}
+
+/* Where what is read after a group's positions before q begins: with the next positions, or the next group. */
+static cvl_stretch find_next(const lying_sum *l, int64_t q, int64_t group) {
+  int64_t next = group + GROUP * l->job->tile->nr;
+  cvl_stretch s = {0};
+  if (q < l->end)
+    list_stretches(l, q, 1, group, &s);
+  else if (next < l->job->K)
+    list_stretches(l, l->first, 1, next, &s);
+  return s;
+}
+
+/* Positions [q, q + count) for the panels of one group, each of which asks for the rows of gy that the next one reads; the
+** last asks for those of x too. */
+static void run_positions(const lying_sum *l, int64_t q, int64_t count, int64_t group) {
+  const job *j = l->job;
+  int64_t pitch = j->p->K, nr = j->tile->nr, last = min(group + GROUP * nr, j->K);
+  int64_t step = l->copied ? CVL_BLOCK_ROW : l->x->axis[2].step * l->x->pitch;
+  cvl_stretch s[FEW_SUMS], at[FEW_SUMS], next = find_next(l, q + count, group);
+  int n = list_stretches(l, q, count, 0, s);
+  int64_t ahead = l->copied || next.a == NULL ? 0 : next.a - s->a;
+  memcpy(at, s, (size_t)n * sizeof *at);
+  if (l->copied) {
+    cvl_patches_copy(l->x, q, count, 0, l->m, l->block);
+    for (int64_t i = 0, k = 0; i < n; k += s[i++].count) at[i].a = l->block + k * CVL_BLOCK_ROW;
   }
+  for (int64_t k = group; k < last; k += nr) {
+    bool more = k + nr < last;
+    take_panel(s, n, k, pitch, nr, l->packed ? l->panel : NULL, at);
+    cvl_lying_run(j->tile, j->tile->lying->by_columns, at, n, step, 1, l->packed ? nr : pitch, l->m,
+                  l->gw, k, q > l->first ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
+                  (cvl_ahead){more ? 0 : ahead, more ? s->b + k + nr : next.b, pitch});
+  }
+}
+
+static void run_lying(const lying_sum *l) {
+  for (int64_t group = 0; group < l->job->K; group += GROUP * l->job->tile->nr)
+    for (int64_t q = l->first; q < l->end; q += FEW_SUMS)
+      run_positions(l, q, min(FEW_SUMS, l->end - q), group);
 }
 
 /* One part of the sum for one piece of one group. */
@@ -150,7 +172,18 @@ static void run_task(void *context, int64_t chunk, int worker) {
   if (r >= end)
     for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
   if (is_lying(j, &patches)) {
-    run_lying(j, &patches, j->gy + g * j->K, r, end, m, a, b, gw);
+    bool same_set = patches.axis[2].step * patches.pitch % CVL_SAME_SET == 0;
+    run_lying(&(lying_sum){.job = j,
+                           .x = &patches,
+                           .gy = j->gy + g * j->K,
+                           .first = r,
+                           .end = end,
+                           .m = m,
+                           .copied = same_set,
+                           .packed = m >= MANY_ROWS,
+                           .block = a,
+                           .panel = b,
+                           .gw = gw});
     return;
   }
   for (bool add = false; r < end; r += SUM, add = true) {

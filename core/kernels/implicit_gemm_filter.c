@@ -21,7 +21,7 @@ enum {
   SUM = 256, /* positions at a time: the more, the less often is the result read and written */
   /* Where x and gy are read as they lie: */
   FEW_SUMS = 128,   /* positions at a time, so that a panel of gy stays in the first-level cache, */
-  GROUP = 4,        /* panels in a row, so that their part of gw stays in a core's own, */
+  GROUP = 8,        /* panels in a row, so that their part of gw stays in a core's own, */
   MANY_ROWS = 96,   /* from which on panels are copied, */
   LEAST_STRETCH = 4 /* positions side by side that are worth reading where they lie */
 };

@@ -9,7 +9,7 @@
 enum {
   PIECE = 1 << 14, /* elements of the matrix in a chunk, about */
   STRIP = 128,     /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
-  WORTH = 1 << 20  /* elements from which on other threads are woken */
+  WORTH = 1 << 17  /* elements from which on other threads are woken */
 };
 
 static const cvl_gemv_kernels *kernels_used(void) {

@@ -9,7 +9,7 @@
 
 enum {
   CHUNK = 1 << 15, /* elements; parameters are laid end to end for this */
-  WORTH = 1 << 18  /* elements from which on other threads are woken */
+  WORTH = 1 << 17  /* elements from which on other threads are woken */
 };
 
 #define X(name) extern const cvl_optim_type cvl_optim_##name;

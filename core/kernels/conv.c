@@ -58,8 +58,8 @@ static double hits_of(const cvl_conv *p) {
 }
 
 /*
-** Winograd when its work is estimated to be less than that of the definition: both run at about the same rate. Neither of
-** the others does the taps outside the map (implicit_gemm.c), hence the share that hits.
+** Winograd when its work is estimated to be less than that of the definition. Neither of the others does the taps outside
+** the map (implicit_gemm.c), hence the share that hits.
 */
 static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
   double outputs = (double)(p->N * p->out[1] * p->out[2]);

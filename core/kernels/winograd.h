@@ -18,7 +18,7 @@
 /* Two spatial axes, 3 x 3, one stride of 1 or 2 for both, dilation 1, one group, nothing empty. */
 bool cvl_winograd_possible(const cvl_conv *p);
 
-/* An estimate of the work of one pass of such a problem, in multiply-adds. */
+/* An estimate of the work of one pass of such a problem, in multiply-adds of the definition that take as long. */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass);
 
 /* The contracts are those of conv.h, for such a problem. */

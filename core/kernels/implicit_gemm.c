@@ -303,7 +303,8 @@ static void run_lying(const task *t) {
 static int list_soon(const task *t, int64_t k, const cvl_stretch *stretch, int stretches,
                      cvl_soon *out) {
   int n = 0;
-  for (int s = 0; s < stretches && !t->job->in_place; s++)
+  if (t->job->in_place) return 0; /* tiles ask for rows of the filter then, and for nothing else */
+  for (int s = 0; s < stretches; s++)
     out[n++] = (cvl_soon){stretch[s].b, stretch[s].count * t->b_row};
   if (k == CVL_BLOCK_K) n += cvl_patches_soon(&t->patches, t->r, t->rows, out + n);
   return n;

@@ -124,7 +124,7 @@ typedef struct cvl_block {
   cvl_layout layout;
   int64_t rows, columns;
   float *const *row;
-  int64_t panel_size, b_row;  /* b_row: more than nr of a B that was not packed; or 0 */
+  int64_t panel_size, b_row;  /* b_row: more than nr if B was not packed, else nr or 0 */
   const cvl_stretch *stretch; /* CVL_BLOCK_K at most */
   int stretches;
   bool add;             /* to what the rows hold */

@@ -2,26 +2,43 @@
 #include "kernels/polyphase.h"
 
 #define TABLE cvl_polyphase
-enum { READS = 9, PLACES = 9, WRITES = 4, STEP = 8, FILTER_PLACES = 6, SINGLE = 5, INSET = 0 };
+#define PRODUCTS                                                                              \
+  {                                                                                           \
+    {0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {4, 4, 4}, {5, 5, 0}, {6, 5, 1}, {7, 5, 2}, { \
+      8, 5, 3                                                                                 \
+    }                                                                                         \
+  }
+enum { READS = 9, WRITES = 4, STEP = 8, SOURCES = 9, FILTERS = 6, TARGETS = 5, INSET = 0 };
 #include "kernels/winograd_passes.h"
 
 static void back_input(const float *const *pixel, int64_t C, float *v, int64_t plane,
                        int64_t chunk) {
-  input_2d(back_input_1d, STORE, PACK, 5, PLACES, pixel, C, v, plane, chunk);
+  input_2d(back_input_1d, STORE, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk);
 }
 
 static void back_output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
                         const float *const *residual, float *const *pixel, bool past) {
-  output_2d(back_output_1d, PLACES, 8, m, plane, columns, then, residual, pixel, past);
+  output_2d(back_output_1d, SOURCES, STEP, m, plane, columns, then, residual, pixel, past);
 }
 
+/* Sources and targets have changed places. */
 const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
-                                                      .places = PLACES,
                                                       .reads = 5,
-                                                      .step = 4,
-                                                      .writes = 8,
-                                                      .filter_places = FILTER_PLACES,
-                                                      .single = SINGLE,
+                                                      .step = WRITES,
+                                                      .writes = STEP,
+                                                      .sources = TARGETS,
+                                                      .filters = FILTERS,
+                                                      .targets = SOURCES,
+                                                      .products = 9,
+                                                      .product = {{0, 0, 0},
+                                                                  {1, 1, 1},
+                                                                  {2, 2, 2},
+                                                                  {3, 3, 3},
+                                                                  {4, 4, 4},
+                                                                  {0, 5, 5},
+                                                                  {1, 5, 6},
+                                                                  {2, 5, 7},
+                                                                  {3, 5, 8}},
                                                       .input = back_input,
                                                       .output = back_output,
                                                       .filter = filter};

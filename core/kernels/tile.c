@@ -78,33 +78,46 @@ static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
 ** block. A tile takes a line for each of its sums. */
 typedef struct {
   const cvl_block *block;
-  int64_t sums, panel_floats, panels, panel; /* the next of the panels */
-  int soon;                                  /* the next of the rest */
-  int64_t taken;                             /* floats of it */
+  int64_t nr, sums;
+  cvl_soon now;
+  int64_t panels, panel; /* after it come stretches from `next` on of this panel, or, */
+  int next;              /* behind the last panel, this one of what follows the block */
 } asking;
 
 static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
-  asking a = {.block = b, .panel = 1};
+  asking a = {.block = b, .nr = tile->nr, .panel = 1};
   for (int s = 0; s < b->stretches; s++) a.sums += b->stretch[s].count;
-  a.panel_floats = a.sums * tile->nr;
   a.panels = b->b_row > tile->nr ? 0 : ceil_div(b->columns, tile->nr);
   return a;
 }
 
-static const float *ask(asking *a) {
+/* The stretches of a panel that lie one behind the other. */
+static cvl_soon take_stretches(asking *a) {
   const cvl_block *b = a->block;
-  bool in_panels = a->panel < a->panels;
-  if (!in_panels && a->soon == b->soons) return NULL;
-  cvl_soon now = in_panels ? (cvl_soon){b->stretch->b + a->panel * b->panel_size, a->panel_floats}
-                           : b->soon[a->soon];
-  const float *at = now.at + a->taken;
-  a->taken += a->sums * CVL_LINE;
-  if (a->taken < now.count) return at;
-  a->taken = 0;
-  if (in_panels)
+  const cvl_stretch *s = b->stretch + a->next, *end = b->stretch + b->stretches;
+  cvl_soon all = {s->b + a->panel * b->panel_size, 0};
+  do all.count += s->count * a->nr;
+  while (++s < end && s->b == s[-1].b + s[-1].count * a->nr);
+  a->next = (int)(s - b->stretch);
+  if (s == end) {
+    a->next = 0;
     a->panel++;
-  else
-    a->soon++;
+  }
+  return all;
+}
+
+static const float *ask(asking *a) {
+  if (a->now.count <= 0) {
+    if (a->panel < a->panels)
+      a->now = take_stretches(a);
+    else if (a->next < a->block->soons)
+      a->now = a->block->soon[a->next++];
+    else
+      return NULL;
+  }
+  const float *at = a->now.at;
+  a->now.at += a->sums * CVL_LINE;
+  a->now.count -= a->sums * CVL_LINE;
   return at;
 }
 

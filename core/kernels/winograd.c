@@ -28,10 +28,11 @@ enum {
   FILTER_ROWS = 32,           /* source channels of a task that transforms the filter */
   GROUP = 128,                /* target channels between the second and the third step */
   MOST_ROWS = 192,            /* in one product: their rows of V stay in a core's own cache */
+  MOST_STRETCHES = 16,        /* in one go */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
-  PRODUCTS = 3 << 17,   /* the products of a task, in floats, do; */
+  MOST_SUMS = 3 << 17,  /* the results of a task, in floats, do; */
   FEW_BLOCK = 4,        /* tiles are transformed so many at a time, */
   WORTH = 1 << 19       /* on several threads when they become so many floats */
 };
@@ -46,7 +47,9 @@ typedef struct {
   bool past;                         /* results are larger than the last cache */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
-  int planes, filter_planes, pack;
+  cvl_products products;
+  int sources, filters, targets; /* planes of v, u and m */
+  int pack;
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
@@ -79,11 +82,29 @@ const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back) {
   return bf16 ? OF(_bf16_baseline) : OF(_baseline);
 }
 
-int cvl_filter_planes(const cvl_winograd *a) { return a->filter_places * a->filter_places; }
+/* Those along both axes, in the order of planes of the filter or of the target. */
+static void list_products(const cvl_winograd *a, bool by_filter, cvl_products *out) {
+  int side = by_filter ? a->filters : a->targets, count = 0;
+  for (int plane = 0; plane < side * side; plane++) {
+    out->first[plane] = (unsigned char)count;
+    for (const cvl_product *r = a->product; r < a->product + a->products; r++) {
+      if ((by_filter ? r->filter : r->target) != plane / side) continue;
+      for (const cvl_product *s = a->product; s < a->product + a->products; s++)
+        if ((by_filter ? s->filter : s->target) == plane % side)
+          out->of[count++] = (cvl_product){(unsigned char)(r->source * a->sources + s->source),
+                                           (unsigned char)(r->filter * a->filters + s->filter),
+                                           (unsigned char)(r->target * a->targets + s->target)};
+    }
+  }
+  out->first[side * side] = (unsigned char)count;
+}
 
-int cvl_filter_plane(const cvl_winograd *a, int i) {
-  int r = i / a->places, s = i % a->places, last = a->filter_places - 1;
-  return (r < a->single ? r : last) * a->filter_places + (s < a->single ? s : last);
+void cvl_products_by_target(const cvl_winograd *a, cvl_products *out) {
+  list_products(a, false, out);
+}
+
+void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out) {
+  list_products(a, true, out);
 }
 
 bool cvl_winograd_possible(const cvl_conv *p) {
@@ -105,23 +126,26 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters)
 ** A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
 ** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28 and 20.
 ** With stride 2 the products take longer than those of the definition, more so when tiles are few, and most of all in the
-** first order when the 81 places of half a block do not stay in a core's own cache: measured on Ice Lake, 16 to 512 tiles.
+** first order when the source's places of half a block do not stay in a core's own cache: measured on Ice Lake, 4 to 512
+** tiles.
 ** Not counted with bfloat16 operands, which only Winograd's products take.
 */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
-  const double strided = 1.1, few = 1.2, overflow = 1.4;
-  const cvl_winograd *a = cvl_winograd_used(p, false);
-  bool filter = pass == CVL_FILTER;
-  int64_t tiles = p->N * ceil_div(p->out[1], a->writes) * ceil_div(p->out[2], a->writes),
-          planes = a->places * a->places, source = pass == CVL_DATA ? p->K : p->C;
-  double C = (double)p->C, K = (double)p->K, of_tile = filter ? 28 : 12,
-         of_filter = filter ? 20 : 4;
-  double work = (double)(planes * tiles) * (C * K + of_tile * (C + K)) +
-                cvl_filter_planes(a) * of_filter * C * K;
+  const double strided = 1.1, few = 1.35, overflow = 1.4;
+  const cvl_winograd *a = cvl_winograd_used(p, pass == CVL_DATA);
+  bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
+  const int64_t *made = data ? p->in : p->out;
+  int64_t tiles = p->N * ceil_div(made[1], a->writes) * ceil_div(made[2], a->writes),
+          from = data ? p->K : p->C, to = data ? p->C : p->K, sources = a->sources * a->sources,
+          filters = a->filters * a->filters, targets = a->targets * a->targets;
+  double of_tile = filter ? 28 : 12, of_filter = filter ? 20 : 4;
+  double work = (double)tiles * ((double)(a->products * a->products) * (double)(from * to) +
+                                 of_tile * (double)(sources * from + targets * to)) +
+                of_filter * (double)(filters * from * to);
   if (filter || p->stride[1] == 1 || p->bf16) return work;
   if (tiles < FEW_TILES) work *= few;
-  if (planes * MOST_BLOCK / 2 * source > OVERFLOW &&
-      !is_second_order(tiles, planes * tiles * source, cvl_filter_planes(a) * p->C * p->K))
+  if (sources * MOST_BLOCK / 2 * from > OVERFLOW &&
+      !is_second_order(tiles, sources * tiles * from, filters * from * to))
     work *= overflow;
   return work * strided;
 }
@@ -190,34 +214,69 @@ static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t row
                       rows, j->target.C - column, j->tile->nr, u, j->u_plane);
 }
 
-/* One plane: m {rows, panels * nr} = or += v {rows, words} u {words, panels * nr}, a block of words at a time. `next` is what
-** follows. */
-static void multiply(const job *j, const float *v, const float *u, int64_t words, int64_t rows,
-                     int64_t panels, bool add, float *m, const cvl_soon *next, int nexts) {
+/* What is left to be added up in a plane of m: products, `words` words of each, in chunks. */
+typedef struct {
+  const float *v, *u; /* the first plane of each, from the first tile and panel on */
+  int64_t words, chunk;
+  const cvl_product *product, *end;
+} sum;
+
+static sum sum_of(const job *j, const float *v, const float *u, int64_t words, int target) {
+  const unsigned char *first = j->products.first + target;
+  return (sum){v, u, words, 0, j->products.of + first[0], j->products.of + first[1]};
+}
+
+/* Takes the chunks that are added up in one go: so many stretches. */
+static int take_stretches(const job *j, sum *s, cvl_stretch out[MOST_STRETCHES]) {
+  int64_t chunk = CVL_CHUNK / j->pack, all = 0;
+  int n = 0;
+  for (; n < MOST_STRETCHES && s->product < s->end; n++) {
+    int64_t word = s->chunk * chunk, count = min(chunk, s->words - word);
+    if ((all += count) > CVL_BLOCK_K) break;
+    out[n] = (cvl_stretch){s->v + s->product->source * j->v_plane + s->chunk * j->v_chunk,
+                           s->u + s->product->filter * j->u_plane + word * j->tile->nr, count};
+    s->chunk++;
+    if (word + count == s->words) {
+      s->product++;
+      s->chunk = 0;
+    }
+  }
+  return n;
+}
+
+/* What stretches read of the filter. */
+static void list_filter(const job *j, const cvl_stretch *s, int n, cvl_soon *out) {
+  for (int i = 0; i < n; i++) out[i] = (cvl_soon){s[i].b, s[i].count * j->tile->nr};
+}
+
+/* m {rows, panels * nr} = or += the sum. `next` is what follows. */
+static void multiply(const job *j, const sum *s, int64_t rows, int64_t panels, bool add, float *m,
+                     const cvl_soon *next, int nexts) {
   float *row[MOST_ROWS];
-  int64_t nr = j->tile->nr, step = MOST_ROWS;
-  int64_t chunk = CVL_CHUNK / j->pack;
-  for (int64_t i = 0; i < rows; i += step)
-    for (int64_t c = 0; c < words; c += CVL_BLOCK_K) {
-      cvl_stretch stretch[CVL_BLOCK_K / CVL_CHUNK * 2];
-      int stretches = 0;
-      for (int64_t k = c; k < min(words, c + CVL_BLOCK_K); k += chunk)
-        stretch[stretches++] = (cvl_stretch){v + k / chunk * j->v_chunk + i * chunk, u + k * nr,
-                                             min(chunk, words - k)};
-      int64_t left = words - c - CVL_BLOCK_K;
-      cvl_soon more = {u + (c + CVL_BLOCK_K) * nr, min(CVL_BLOCK_K, left) * nr};
-      for (int64_t r = 0; r < min(step, rows - i); r++) row[r] = m + (i + r) * panels * nr;
+  cvl_stretch stretch[2][MOST_STRETCHES];
+  cvl_soon more[MOST_STRETCHES];
+  int64_t nr = j->tile->nr;
+  for (int64_t i = 0; i < rows; i += MOST_ROWS) {
+    int64_t count = min(MOST_ROWS, rows - i);
+    sum rest = *s;
+    rest.v += i * CVL_CHUNK / j->pack;
+    for (int64_t r = 0; r < count; r++) row[r] = m + (i + r) * panels * nr;
+    int stretches = take_stretches(j, &rest, stretch[0]), mores, turn = 0;
+    for (bool adding = add; stretches > 0; stretches = mores, turn = 1 - turn, adding = true) {
+      mores = take_stretches(j, &rest, stretch[1 - turn]);
+      list_filter(j, stretch[1 - turn], mores, more);
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_ROWS,
-                                          .rows = min(step, rows - i),
+                                          .rows = count,
                                           .columns = panels * nr,
                                           .row = row,
-                                          .panel_size = words * nr,
-                                          .stretch = stretch,
+                                          .panel_size = s->words * nr,
+                                          .stretch = stretch[turn],
                                           .stretches = stretches,
-                                          .add = add || c > 0,
-                                          .soon = left > 0 ? &more : next,
-                                          .soons = left > 0 ? 1 : nexts});
+                                          .add = adding,
+                                          .soon = mores > 0 ? more : next,
+                                          .soons = mores > 0 ? mores : nexts});
     }
+  }
 }
 
 /* Tiles [first, first + rows) of y, channels from that of `panel` on, out of m {planes, rows, panels * nr}. */
@@ -250,17 +309,19 @@ static void filter_task(void *context, int64_t chunk, int worker) {
 static void block_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
-  float *v = j->v + worker * j->planes * j->v_plane, *m = j->m + worker * j->planes * j->m_plane;
+  float *v = j->v + worker * j->sources * j->v_plane, *m = j->m + worker * j->targets * j->m_plane;
   transform_tiles(j, first, first + rows, 0, j->source.C, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
     const float *u = j->u + panel * j->depth * j->tile->nr;
-    int64_t u_size = min(j->depth, CVL_BLOCK_K) * j->tile->nr;
-    for (int i = 0; i < j->planes; i++) {
-      int plane = cvl_filter_plane(j->winograd, i),
-          next = cvl_filter_plane(j->winograd, (i + 1) % j->planes);
-      multiply(j, v + i * j->v_plane, u + plane * j->u_plane, j->depth, rows, panels, false,
-               m + i * j->m_plane, &(cvl_soon){u + next * j->u_plane, u_size}, 1);
+    for (int i = 0; i < j->targets; i++) {
+      sum now = sum_of(j, v, u, j->depth, i),
+          next = sum_of(j, v, u, j->depth, (i + 1) % j->targets);
+      cvl_stretch stretch[MOST_STRETCHES];
+      cvl_soon soon[MOST_STRETCHES];
+      int soons = take_stretches(j, &next, stretch);
+      list_filter(j, stretch, soons, soon);
+      multiply(j, &now, rows, panels, false, m + i * j->m_plane, soon, soons);
     }
     finish(j, first, rows, panel, panels, m);
   }
@@ -270,17 +331,18 @@ static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
   j->group = min(j->panels, GROUP / nr);
   j->block = MOST_BLOCK;
-  while (j->block > MOST_BLOCK / 2 &&
-         (j->tiles < LEAST_TASKS * threads * j->block ||
-          j->planes * j->block * (chunks * CVL_CHUNK / j->pack + j->group * nr) > OWN))
+  while (
+      j->block > MOST_BLOCK / 2 &&
+      (j->tiles < LEAST_TASKS * threads * j->block ||
+       j->block * (j->sources * chunks * CVL_CHUNK / j->pack + j->targets * j->group * nr) > OWN))
     j->block /= 2;
   j->v_chunk = j->block * CVL_CHUNK / j->pack;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
   j->u_plane = j->panels * nr * j->depth + GAP;
-  if ((j->u = cvl_scratch_take(j->filter_planes * j->u_plane, e)) == NULL) return -1;
-  if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane, e)) == NULL) return -1;
-  if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->filters * j->u_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(threads * j->sources * j->v_plane, e)) == NULL) return -1;
+  if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
   cvl_parallel(j->panels * ceil_div(j->source.C, FILTER_ROWS), filter_task, j);
   cvl_parallel(ceil_div(j->tiles, j->block), block_task, j);
   return 0;
@@ -314,20 +376,22 @@ static void panel_task(void *context, int64_t task, int worker) {
   const job *j = context;
   int64_t blocks = ceil_div(j->tiles, j->block), panel = task / blocks,
           first = task % blocks * j->block, rows = min(j->block, j->tiles - first);
-  float *u = j->u + worker * j->filter_planes * j->u_plane,
-        *m = j->m + worker * j->planes * j->m_plane;
+  float *u = j->u + worker * j->filters * j->u_plane, *m = j->m + worker * j->targets * j->m_plane;
   prefetch_filter(j, panel, 0, min(CVL_CHUNK, j->source.C), 0, 1);
   for (int64_t c = 0; c < j->source.C; c += CVL_CHUNK) {
-    int64_t channels = min(CVL_CHUNK, j->source.C - c), next = c + channels;
+    int64_t channels = min(CVL_CHUNK, j->source.C - c), next = c + channels,
+            words = ceil_div(channels, j->pack);
     const float *v = j->v + c / CVL_CHUNK * j->v_chunk + first * CVL_CHUNK / j->pack;
     transform_filter(j, panel, c, channels, u);
-    for (int i = 0; i < j->planes; i++) {
-      prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->planes);
-      int place = (i + 1) % j->planes;
-      cvl_soon soon[] = {{v + place * j->v_plane, rows * CVL_CHUNK / j->pack},
-                         {m + place * j->m_plane, rows * j->tile->nr}};
-      multiply(j, v + i * j->v_plane, u + cvl_filter_plane(j->winograd, i) * j->u_plane,
-               ceil_div(channels, j->pack), rows, 1, c > 0, m + i * j->m_plane, soon, 2);
+    for (int i = 0; i < j->targets; i++) {
+      prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->targets);
+      int after = (i + 1) % j->targets, soons = 0;
+      const sum now = sum_of(j, v, u, words, i), then = sum_of(j, v, u, words, after);
+      cvl_soon soon[MOST_STRETCHES + 1];
+      for (const cvl_product *of = then.product; of < then.end && soons < MOST_STRETCHES; of++)
+        soon[soons++] = (cvl_soon){v + of->source * j->v_plane, rows * CVL_CHUNK / j->pack};
+      soon[soons++] = (cvl_soon){m + after * j->m_plane, rows * j->tile->nr};
+      multiply(j, &now, rows, 1, c > 0, m + i * j->m_plane, soon, soons);
     }
   }
   finish(j, first, rows, panel, 1, m);
@@ -335,17 +399,17 @@ static void panel_task(void *context, int64_t task, int worker) {
 
 static int run_panels(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  int64_t blocks = ceil_div(j->tiles * j->planes * nr, PRODUCTS);
-  bool worth = j->tiles * j->planes * j->source.C >= WORTH;
+  int64_t blocks = ceil_div(j->tiles * j->targets * nr, MOST_SUMS);
+  bool worth = j->tiles * j->sources * j->source.C >= WORTH;
   j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
   j->v_chunk =
       round_up(j->tiles, CVL_TILE_MAX_ROWS) * CVL_CHUNK / j->pack; /* read in whole tiles */
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * nr + GAP;
   j->u_plane = CVL_CHUNK / j->pack * nr + GAP;
-  if ((j->v = cvl_scratch_take(j->planes * j->v_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(threads * j->filter_planes * j->u_plane, e)) == NULL) return -1;
-  if ((j->m = cvl_scratch_take(threads * j->planes * j->m_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(j->sources * j->v_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(threads * j->filters * j->u_plane, e)) == NULL) return -1;
+  if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
   cvl_parallel_if(worth, ceil_div(j->tiles, FEW_BLOCK) * chunks, tiles_task, j);
   cvl_parallel(j->panels * ceil_div(j->tiles, j->block), panel_task, j);
   return 0;
@@ -355,8 +419,10 @@ static int run(job *j, int64_t images, cvl_err *e) {
   int rc;
   j->pack = j->winograd->pack;
   j->depth = ceil_div(j->source.C, j->pack);
-  j->planes = j->winograd->places * j->winograd->places;
-  j->filter_planes = cvl_filter_planes(j->winograd);
+  cvl_products_by_target(j->winograd, &j->products);
+  j->sources = j->winograd->sources * j->winograd->sources;
+  j->filters = j->winograd->filters * j->winograd->filters;
+  j->targets = j->winograd->targets * j->winograd->targets;
   j->source.step = j->winograd->step;
   j->source.size = j->winograd->reads;
   j->target.step = j->target.size = j->winograd->writes;
@@ -367,8 +433,8 @@ static int run(job *j, int64_t images, cvl_err *e) {
       j->pack == 1 ? cvl_tile_used(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
-  int64_t of_tiles = j->planes * j->tiles * j->depth,
-          of_filters = j->filter_planes * j->depth * j->target.C;
+  int64_t of_tiles = j->sources * j->tiles * j->depth,
+          of_filters = j->filters * j->depth * j->target.C;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
   rc = is_second_order(j->tiles, of_tiles, of_filters) ? run_panels(j, e) : run_blocks(j, e);
@@ -405,15 +471,20 @@ static int64_t padding_after(const cvl_conv *p, int d) {
   return 2 * p->out[d] + 1 - p->in[d] - p->before[d];
 }
 
-/* Whether the padded inputs of an axis with stride 2 are fewer tiles from its end. So are 8 behind 1 of padding. */
+/* Inputs with stride 2, counted from the padding before them, are in tiles of eight from 1 on, as the first of a tile is met
+** by one tap. Tiles before the first input are left out. */
+static int64_t tiles_before(int64_t padding) { return padding == 0 ? -1 : (padding - 1) / 8; }
+static int64_t place_in_tile(int64_t padding) { return padding - 1 - 8 * tiles_before(padding); }
+
+/* Whether an axis with stride 2 has fewer tiles from its end. */
 static bool is_better_mirrored(const cvl_conv *p, int d) {
   int64_t after = padding_after(p, d);
-  return after >= 0 && ceil_div(p->in[d] + after, 8) < ceil_div(p->in[d] + p->before[d], 8);
+  return after >= 0 && ceil_div(p->in[d] + place_in_tile(after), 8) <
+                           ceil_div(p->in[d] + place_in_tile(p->before[d]), 8);
 }
 
-/* With stride 1, gx[i] takes gy[i + before - 2] and the two after it. With stride 2 the tiles are counted in padded
-** inputs, i + before: the first of a tile's eight takes gy[4 * tile - 1] and the four after it. The filter is turned round,
-** where it does not have to be mirrored once more. */
+/* With stride 1, gx[i] takes gy[i + before - 2] and the two after it. With stride 2 tile t takes gy[4 * t] and the four after
+** it. The filter is turned round, where it does not have to be mirrored once more. */
 int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
                                float *gx, cvl_err *e) {
   job j = {.x = gy,
@@ -430,10 +501,15 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
     j.source.top = 2 - p->before[1] - j.winograd->inset;
     j.source.left = 2 - p->before[2] - j.winograd->inset;
   } else {
-    for (int d = 0; d < 2; d++) mirrored[d] = is_better_mirrored(p, d + 1);
-    j.source.top = j.source.left = 1;
-    j.target.top = mirrored[0] ? padding_after(p, 1) : p->before[1];
-    j.target.left = mirrored[1] ? padding_after(p, 2) : p->before[2];
+    int64_t padding[2];
+    for (int d = 0; d < 2; d++) {
+      mirrored[d] = is_better_mirrored(p, d + 1);
+      padding[d] = mirrored[d] ? padding_after(p, d + 1) : p->before[d + 1];
+    }
+    j.source.top = -4 * tiles_before(padding[0]);
+    j.source.left = -4 * tiles_before(padding[1]);
+    j.target.top = place_in_tile(padding[0]);
+    j.target.left = place_in_tile(padding[1]);
   }
   for (int d = 0; d < 2; d++) {
     int64_t step = (d == 0 ? 3 : 1) * p->C * p->K;

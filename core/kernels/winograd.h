@@ -5,8 +5,8 @@
 ** 0, +-1, +-2 (relative error about 1e-6 with 64 channels, 2.5e-6 with 512) at the same cost.
 **   y = A^T [ sum over channels (G w G^T) . (B^T x B) ] A
 ** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
-** stride 2 the same is done by phases, with 81 places and products (polyphase.h); on a map of 2 x 2, where most taps meet
-** padding, with 9 places (winograd_two.h).
+** stride 2 the same is done by phases, with 81 products that are added up in 25 places (polyphase.h); on a map of 2 x 2,
+** where most taps meet padding, with 9 (winograd_two.h).
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H
@@ -32,29 +32,36 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
 /* Pixels that a tile reads and writes along one axis: at most these. */
 enum { CVL_MOST_READS = 9, CVL_MOST_WRITES = 8 };
 
+/* A place of the target gets the product of one of the source's, which is read, and one of the filter's. */
+typedef struct cvl_product {
+  unsigned char source, filter, target;
+} cvl_product;
+
+enum { CVL_MOST_PRODUCTS = 9 }; /* along an axis */
+
 /*
-** An algorithm, one per ISA. A plane holds one of the places {places, places} of all tiles, and lies `plane` floats from
-** the next. The filter has {filter_places, filter_places} planes: place i goes with row i of the filter's, from `single`
-** on with the last.
+** An algorithm, one per ISA. A plane holds one of the places of all tiles, {sources, sources} of what is read, {filters,
+** filters} of the filter, {targets, targets} of what is written, and lies `plane` floats from the next. Along an axis they
+** meet in `product`; the gradient of the filter reads the targets' planes and makes the filter's.
 ** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
 ** With bfloat16 operands, two neighbours in a sum share the room of a float (tile.h): two channels in `input` and `filter`;
 ** two tiles in `sum_input` and `gradient`, where [0] writes the first of them and zeros for the second, and [1] the second.
 */
 typedef struct cvl_winograd {
   int pack; /* operands in the room of a float, 1 or 2 */
-  int places;
   int reads, step,
       writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
-  int filter_places, single;
+  int sources, filters, targets, products;
+  cvl_product product[CVL_MOST_PRODUCTS];
   int inset; /* pixels of padding before and after a map that its tiles leave out */
   /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
   void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
   /* The same where the sum is over tiles, from which a filter's gradient is made. */
   void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane,
                        int64_t chunk);
-  /* y = A^T m A and `then`, m {planes, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks out, with
-  ** their residuals, or NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels aligned to
-  ** 64 bytes. */
+  /* y = A^T m A and `then`, m {targets, targets, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks
+  ** out, with their residuals, or NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels
+  ** aligned to 64 bytes. */
   void (*output)(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
                  const float *const *residual, float *const *pixel, bool past);
   /* z = A d A^T, from the {writes, writes} pixels {K} of a tile of gy, to panels of `nr` columns. */
@@ -89,9 +96,15 @@ extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_b
 /* For a problem that is possible; `back` is the gradient of the data. */
 const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back);
 
-/* Planes of the filter, and the one that goes with plane i. */
-int cvl_filter_planes(const cvl_winograd *a);
-int cvl_filter_plane(const cvl_winograd *a, int i);
+/* The products of planes, of[first[i]] to of[first[i + 1] - 1] being those that are added up in plane i, of the target or of
+** the filter. */
+typedef struct cvl_products {
+  cvl_product of[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS];
+  unsigned char first[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS + 1];
+} cvl_products;
+
+void cvl_products_by_target(const cvl_winograd *a, cvl_products *out);
+void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out);
 
 /* A map {images, H, W, C} under a grid of {images, high, wide} tiles: the first pixel of tile {n, p, q} is row
 ** p * step - top, column q * step - left of image n, and a tile is {size, size}. An axis that is mirrored is counted from its

@@ -33,15 +33,17 @@ typedef struct {
   const cvl_winograd *winograd;
   cvl_tiled read, written; /* x and gy under the grid of tiles */
   int64_t tiles;
-  int planes, filter_planes, pack;
+  cvl_products products;
+  int sources, targets, filters; /* planes of v, z and u */
+  int pack;
   int64_t first, count, room;   /* tiles now in v and z, and at most, */
   int64_t words;                /* in so many words of `pack` tiles */
   int64_t chunks, panels;       /* of C; of K */
   int64_t group, groups, width; /* panels of a task; such groups; columns of u in one */
   int64_t parts, part;          /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
-  float *v, *z; /* {planes, chunks, words, CVL_CHUNK}, {planes, panels, words, nr} */
-  float *u;     /* {parts, filter_planes, groups, C, width} */
+  float *v, *z; /* {sources, chunks, words, CVL_CHUNK}, {targets, panels, words, nr} */
+  float *u;     /* {parts, filters, groups, C, width} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
@@ -63,7 +65,7 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, float *v,
   }
 }
 
-/* A product: a plane of u, which several places of a tile may share, a chunk of C, a group of K. */
+/* A part of u: a plane, a chunk of C, a group of K. */
 typedef struct {
   int plane;
   int64_t chunk, group;
@@ -74,38 +76,33 @@ static float *target_of(const job *j, float *u, place at) {
   return u + at.plane * j->u_plane + before * j->width;
 }
 
-/* What words [t, t + SUM) of place i of the tiles read first for a product. */
+/* What words [t, t + SUM) of product i read first. */
 static void list_sources(const job *j, const float *v, const float *z, place at, int i, int64_t t,
                          cvl_soon out[2]) {
   int64_t nr = j->tile->nr, words = min(SUM, j->words - t);
-  out[0] =
-      (cvl_soon){v + i * j->v_plane + (at.chunk * j->words + t) * CVL_CHUNK, words * CVL_CHUNK};
-  out[1] = (cvl_soon){z + i * j->z_plane + (at.group * j->group * j->words + t) * nr, words * nr};
+  v += j->products.of[i].source * j->v_plane + (at.chunk * j->words + t) * CVL_CHUNK;
+  z += j->products.of[i].target * j->z_plane + (at.group * j->group * j->words + t) * nr;
+  out[0] = (cvl_soon){v, words * CVL_CHUNK};
+  out[1] = (cvl_soon){z, words * nr};
 }
 
-/* The first place from i on that goes with a plane of u. */
-static int place_of(const job *j, int plane, int i) {
-  while (i < j->planes && cvl_filter_plane(j->winograd, i) != plane) i++;
-  return i;
-}
-
-/* The product is added to u, or starts it; meanwhile the sources of `next`, and where it goes, are asked for. */
+/* The plane's products are added to u, or start it; meanwhile the sources of `next`, and where it goes, are asked for. */
 static void multiply(const job *j, const float *v, const float *z, float *u, place at, place next,
                      int64_t count, bool add) {
   int64_t nr = j->tile->nr, width = j->width, column = at.group * width,
           rows = min(CVL_CHUNK, j->p->C - at.chunk * CVL_CHUNK), words = ceil_div(count, j->pack);
   float *row[CVL_CHUNK], *to = target_of(j, u, at);
   for (int64_t i = 0; i < rows; i++) row[i] = to + i * width;
-  for (int i = place_of(j, at.plane, 0), after; i < j->planes; i = after) {
-    after = place_of(j, at.plane, i + 1);
+  int end = j->products.first[at.plane + 1];
+  for (int i = j->products.first[at.plane]; i < end; i++)
     for (int64_t t = 0; t < words; t += SUM, add = true) {
       cvl_soon now[2], soon[3];
       bool last = t + SUM >= words;
       list_sources(j, v, z, at, i, t, now);
-      if (!last || after < j->planes)
-        list_sources(j, v, z, at, last ? after : i, last ? 0 : t + SUM, soon);
+      if (!last || i + 1 < end)
+        list_sources(j, v, z, at, last ? i + 1 : i, last ? 0 : t + SUM, soon);
       else
-        list_sources(j, v, z, next, place_of(j, next.plane, 0), 0, soon);
+        list_sources(j, v, z, next, j->products.first[next.plane], 0, soon);
       soon[2] = (cvl_soon){target_of(j, u, next), CVL_CHUNK * width};
       cvl_stretch stretch = {now[0].at, now[1].at, min(SUM, words - t)};
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_COLUMNS,
@@ -117,9 +114,8 @@ static void multiply(const job *j, const float *v, const float *z, float *u, pla
                                           .stretches = 1,
                                           .add = add,
                                           .soon = soon,
-                                          .soons = last && after == j->planes ? 3 : 2});
+                                          .soons = last && i + 1 == end ? 3 : 2});
     }
-  }
 }
 
 /* The products of planes [plane, end), from the last one on, for all chunks and one group. */
@@ -137,19 +133,19 @@ static void multiply_planes(const job *j, const float *v, const float *z, float 
 static void part_task(void *context, int64_t part, int worker) {
   const job *j = context;
   int64_t last = min((part + 1) * j->part, j->tiles);
-  float *v = j->v + worker * j->planes * j->v_plane, *z = j->z + worker * j->planes * j->z_plane;
-  float *u = j->u + part * j->filter_planes * j->u_plane;
+  float *v = j->v + worker * j->sources * j->v_plane, *z = j->z + worker * j->targets * j->z_plane;
+  float *u = j->u + part * j->filters * j->u_plane;
   for (int64_t t = part * j->part; t < last; t += j->room) {
     int64_t count = min(j->room, last - t);
     transform_tiles(j, t, t + count, v, z);
-    multiply_planes(j, v, z, u, 0, j->filter_planes, 0, count, t > part * j->part);
+    multiply_planes(j, v, z, u, 0, j->filters, 0, count, t > part * j->part);
   }
 }
 
 static void add_parts(void *context, int64_t first, int64_t last) {
   const job *j = context;
   for (int64_t part = 1; part < j->parts; part++) {
-    const float *restrict from = j->u + part * j->filter_planes * j->u_plane;
+    const float *restrict from = j->u + part * j->filters * j->u_plane;
     float *restrict to = j->u;
     for (int64_t i = first; i < last; i++) to[i] += from[i];
   }
@@ -163,16 +159,16 @@ static int run_parts(job *j, cvl_err *e) {
   j->words = ceil_div(j->room, j->pack);
   j->v_plane = j->chunks * j->words * CVL_CHUNK + GAP;
   j->z_plane = j->panels * j->words * j->tile->nr + GAP;
-  if ((j->v = cvl_scratch_take(threads * j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
-  if ((j->z = cvl_scratch_take(threads * j->planes * j->z_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(j->parts * j->filter_planes * j->u_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(threads * j->sources * j->v_plane + CVL_CHUNK, e)) == NULL)
+    return -1;
+  if ((j->z = cvl_scratch_take(threads * j->targets * j->z_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->parts * j->filters * j->u_plane, e)) == NULL) return -1;
   cvl_parallel(j->parts, part_task, j);
-  cvl_parallel_range(j->filter_planes * j->u_plane, 1 << 14, add_parts, j);
+  cvl_parallel_range(j->filters * j->u_plane, 1 << 14, add_parts, j);
   return 0;
 }
 
-/* The second order. The planes of u with the most places, and so the most work, are the last ones: they are taken first.
-*/
+/* The second order. The planes of u with the most products are the last ones: they are taken first. */
 static void transform_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t t = chunk * TRANSFORM;
@@ -183,7 +179,7 @@ static void transform_task(void *context, int64_t chunk, int worker) {
 
 static void multiply_task(void *context, int64_t task, int worker) {
   const job *j = context;
-  int plane = j->filter_planes - 1 - (int)(task / j->groups);
+  int plane = j->filters - 1 - (int)(task / j->groups);
   (void)worker;
   multiply_planes(j, j->v, j->z, j->u, plane, plane + 1, task % j->groups, j->count, j->first > 0);
 }
@@ -191,19 +187,19 @@ static void multiply_task(void *context, int64_t task, int worker) {
 static int run_together(job *j, cvl_err *e) {
   int64_t nr = j->tile->nr;
   j->parts = 1;
-  j->words =
-      KEPT_BYTES / (j->planes * (int64_t)sizeof(float) * (j->chunks * CVL_CHUNK + j->panels * nr));
+  j->words = KEPT_BYTES / ((int64_t)sizeof(float) *
+                           (j->sources * j->chunks * CVL_CHUNK + j->targets * j->panels * nr));
   j->words = min(max(j->words / SUM, 1) * SUM, ceil_div(j->tiles, j->pack));
   j->room = j->words * j->pack;
   j->v_plane = j->chunks * j->words * CVL_CHUNK + GAP;
   j->z_plane = j->panels * j->words * nr + GAP;
-  if ((j->v = cvl_scratch_take(j->planes * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
-  if ((j->z = cvl_scratch_take(j->planes * j->z_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(j->filter_planes * j->u_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(j->sources * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
+  if ((j->z = cvl_scratch_take(j->targets * j->z_plane, e)) == NULL) return -1;
+  if ((j->u = cvl_scratch_take(j->filters * j->u_plane, e)) == NULL) return -1;
   for (j->first = 0; j->first < j->tiles; j->first += j->count) {
     j->count = min(j->room, j->tiles - j->first);
     cvl_parallel(ceil_div(j->count, TRANSFORM), transform_task, j);
-    cvl_parallel(j->filter_planes * j->groups, multiply_task, j);
+    cvl_parallel(j->filters * j->groups, multiply_task, j);
   }
   return 0;
 }
@@ -247,8 +243,10 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
                           .high = high,
                           .wide = wide};
   j.tiles = p->N * high * wide;
-  j.planes = j.winograd->places * j.winograd->places;
-  j.filter_planes = cvl_filter_planes(j.winograd);
+  cvl_products_by_filter(j.winograd, &j.products);
+  j.sources = j.winograd->sources * j.winograd->sources;
+  j.targets = j.winograd->targets * j.winograd->targets;
+  j.filters = j.winograd->filters * j.winograd->filters;
   j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);

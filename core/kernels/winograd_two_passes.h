@@ -2,5 +2,9 @@
 #include "kernels/winograd_two.h"
 
 #define TABLE cvl_winograd_two
-enum { READS = 2, PLACES = 3, WRITES = 2, STEP = 2, FILTER_PLACES = 3, SINGLE = 3, INSET = 1 };
+#define PRODUCTS                      \
+  {                                   \
+    {0, 0, 0}, {1, 1, 1}, { 2, 2, 2 } \
+  }
+enum { READS = 2, WRITES = 2, STEP = 2, SOURCES = 3, FILTERS = 3, TARGETS = 3, INSET = 1 };
 #include "kernels/winograd_passes.h"

@@ -2,5 +2,9 @@
 #include "kernels/winograd_unit.h"
 
 #define TABLE cvl_winograd_unit
-enum { READS = 6, PLACES = 6, WRITES = 4, STEP = 4, FILTER_PLACES = 6, SINGLE = 6, INSET = 0 };
+#define PRODUCTS                                                       \
+  {                                                                    \
+    {0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {4, 4, 4}, { 5, 5, 5 } \
+  }
+enum { READS = 6, WRITES = 4, STEP = 4, SOURCES = 6, FILTERS = 6, TARGETS = 6, INSET = 0 };
 #include "kernels/winograd_passes.h"

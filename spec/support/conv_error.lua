@@ -35,6 +35,9 @@ local cases = { -- N, sizes, C, filter, K, options
   -- tiles that are fewer from the end of one axis, of both
   { 2, { 24, 13 }, 18, { 3, 3 }, 33, { padding = 1, strides = 2 } },
   { 3, { 8, 16 }, 10, { 3, 3 }, 20, { padding = 1, strides = 2 } },
+  -- padding wider than a tile, and none
+  { 3, { 11, 9 }, 10, { 3, 3 }, 12, { padding = { { 10, 0 }, { 0, 9 } }, strides = 2 } },
+  { 2, { 7, 9 }, 512, { 3, 3 }, 64, { padding = { { 2, 1 }, { 1, 0 } }, strides = 2 } },
   -- few tiles for many filters, in several blocks and chunks of channels
   { 8, { 16, 16 }, 66, { 3, 3 }, 116, { padding = 1 } },
   { 14, { 15, 16 }, 66, { 3, 3 }, 116, { padding = "same", strides = 2 } },

@@ -3,6 +3,7 @@
 --   gemm      matrix products
 --   conv      the convolutions of ResNet18 at 32 x 32 and of LeNet, each way: forward, data and filter
 --             gradients, by the algorithm that is chosen and by each of the others
+--   conv1d    convolutions along one axis, likewise
 --   layers    the other convolutions of models/, each way
 --   resnet18  a training step, both stems
 --   lenet     a training step
@@ -22,8 +23,8 @@ local core = require "convlua.core"
 local json = require "convlua.json"
 local options = require "convlua.options"
 
-local parts = { "peak", "gemm", "conv", "layers", "resnet18", "lenet", "mlp", "inference", "overhead",
-  "loader", "startup" }
+local parts = { "peak", "gemm", "conv", "conv1d", "layers", "resnet18", "lenet", "mlp", "inference",
+  "overhead", "loader", "startup" }
 
 local o = options.parse(arg, {
   usage = "bench [options] [PART...]", words = true,
@@ -33,7 +34,7 @@ local o = options.parse(arg, {
   { "threads", "integer", min = 1, max = 256, help = "of the CPU kernels (all cores)" },
   { "vs-torch", "flag", help = "the same in PyTorch beside, if python3-torch is there" },
   { "rounds", "integer", min = 1, default = 3, help = "turns of convlua and PyTorch" },
-  { "only", "string", value = "TEXT,...", help = "of gemm, conv and layers: sizes whose line has one of these" },
+  { "only", "string", value = "TEXT,...", help = "sizes of gemm, conv, conv1d and layers with one of these in their line" },
   { "python", "string", default = "/usr/bin/python3", value = "PATH", help = "which has torch" },
   { "json", "string", value = "PATH", help = "write the numbers there too" },
 })

@@ -2,7 +2,7 @@
 seconds that each of the part's steps takes.
 
 usage: bench_torch.py PART WHAT BATCH THREADS LAYOUT SECONDS
-PART and WHAT: gemm SIZE | conv MAP,CHANNELS,FILTERS,FILTER,STRIDE | step or inference NAME | overhead -
+PART and WHAT: gemm SIZE | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES | step or inference NAME | overhead -
 LAYOUT: default or channels_last
 """
 import json
@@ -95,17 +95,30 @@ def inference(name, batch, memory_format):
 
 
 def conv(what, batch, memory_format):
-    size, channels, filters, extent, stride = map(int, what.split(","))
-    padding = (extent - 1) // 2
-    x = torch.randn(batch, channels, size, size).to(memory_format=memory_format)
-    w = torch.randn(filters, channels, extent, extent).to(memory_format=memory_format)
-    gy = torch.randn_like(F.conv2d(x, w, None, stride, padding)).to(memory_format=memory_format)
+    size, channels, filters, extent, stride, axes = map(int, what.split(","))
+    # Along one axis channels come last in a map of one row only.
+    row = axes == 1 and memory_format == torch.channels_last
+    axes = 2 if row else axes
+    sizes, extents = ([1, size], [1, extent]) if row else ([size] * axes, [extent] * axes)
+    strides, padding = [stride] * axes, [(e - 1) // 2 for e in extents]
+
+    def laid_out(t):
+        return t.to(memory_format=memory_format) if axes == 2 else t
+
+    x = laid_out(torch.randn(batch, channels, *sizes))
+    w = laid_out(torch.randn(filters, channels, *extents))
+
+    def forward():
+        return torch.ops.aten.convolution(
+            x, w, None, strides, padding, [1] * axes, False, [0] * axes, 1)
+
+    gy = laid_out(torch.randn_like(forward()))
 
     def backward(*wanted):
         return lambda: torch.ops.aten.convolution_backward(
-            gy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [*wanted, False])
+            gy, x, w, None, strides, padding, [1] * axes, False, [0] * axes, 1, [*wanted, False])
 
-    return {"forward": lambda: F.conv2d(x, w, None, stride, padding),
+    return {"forward": forward,
             "data": backward(True, False), "filter": backward(False, True)}
 
 

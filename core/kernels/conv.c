@@ -62,16 +62,18 @@ static double hits_of(const cvl_conv *p) {
 ** the map (implicit_gemm.c), hence the share that hits.
 */
 static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
-  double outputs = (double)(p->N * p->out[1] * p->out[2]);
-  return cvl_winograd_work(p, pass) < 9 * hits_of(p) * outputs * (double)p->C * (double)p->K;
+  double taps = (double)(p->filter[1] * p->filter[2]) * hits_of(p),
+         outputs = (double)(p->N * p->out[1] * p->out[2]);
+  return cvl_winograd_work(p, pass) < taps * outputs * (double)p->C * (double)p->K;
 }
 
 /*
-** Lines of the filter when channels are too few for patches, and positions enough for a tile. Not for the gradient of the
-** data, whose target they would be.
+** Lines of the filter when channels are too few for patches and positions enough for a tile, or the filter is one line. Not
+** for the gradient of the data, whose target they would be.
 */
-static bool is_faster_by_lines(const cvl_conv *p, cvl_pass pass) {
-  return pass != CVL_DATA && p->C <= 8 && p->out[2] >= 8;
+static bool is_faster_by_lines(const cvl_conv *p) { return p->C <= 8 && p->out[2] >= 8; }
+static bool is_line(const cvl_conv *p) {
+  return p->filter[0] * p->filter[1] == 1 && p->filter[2] > 1 && p->out[2] >= 8;
 }
 
 /*
@@ -105,8 +107,9 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
                    (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)
                ? wanted
                : GEMM;
+  if (lines && is_line(p)) return LINES;
   if (winograd && is_less_with_winograd(p, pass)) return WINOGRAD;
-  if (lines && is_faster_by_lines(p, pass)) return LINES;
+  if (lines && is_faster_by_lines(p)) return LINES;
   if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;
   return direct && is_direct_faster(p, pass) ? DIRECT : GEMM;
 }

@@ -8,21 +8,31 @@
       8, 5, 3                                                                                 \
     }                                                                                         \
   }
-enum { READS = 9, WRITES = 4, STEP = 8, SOURCES = 9, FILTERS = 6, TARGETS = 5, INSET = 0 };
+enum {
+  AXES = 2,
+  READS = 9,
+  WRITES = 4,
+  STEP = 8,
+  SOURCES = 9,
+  FILTERS = 6,
+  TARGETS = 5,
+  INSET = 0
+};
 #include "kernels/winograd_passes.h"
 
 static void back_input(const float *const *pixel, int64_t C, float *v, int64_t plane,
                        int64_t chunk) {
-  input_2d(back_input_1d, STORE, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk);
+  input_planes(back_input_1d, STORE, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk);
 }
 
 static void back_output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
                         const float *const *residual, float *const *pixel, bool past) {
-  output_2d(back_output_1d, SOURCES, STEP, m, plane, columns, then, residual, pixel, past);
+  output_pixels(back_output_1d, SOURCES, STEP, m, plane, columns, then, residual, pixel, past);
 }
 
 /* Sources and targets have changed places. */
 const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
+                                                      .axes = AXES,
                                                       .reads = 5,
                                                       .step = WRITES,
                                                       .writes = STEP,

@@ -21,7 +21,8 @@ enum {
   /* Tiles of a task, or half of it, both multiples of every `mr`, where there would be fewer tasks than that, or so many
   ** floats of v and m that a core's own cache would keep little of them. */
   MOST_BLOCK = 24,
-  LEAST_TASKS = 3, /* for each thread */
+  LINE_BLOCK = 6 * MOST_BLOCK, /* along one axis */
+  LEAST_TASKS = 3,             /* for each thread */
   OWN = 5 << 18,
   OVERFLOW = 3 << 17,         /* floats of v that such a cache does not hold */
   FEW_TILES = 8 * MOST_BLOCK, /* fewer leave little to do for each reading of the filters */
@@ -29,6 +30,8 @@ enum {
   GROUP = 128,                /* target channels between the second and the third step */
   MOST_ROWS = 192,            /* in one product: their rows of V stay in a core's own cache */
   MOST_STRETCHES = 16,        /* in one go */
+  MANY_CHANNELS =
+      128, /* fewer, along one axis, and writing past the caches would wait for memory */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
@@ -63,9 +66,16 @@ static bool is_two(const cvl_conv *p) {
   return true;
 }
 
+bool cvl_winograd_along(const cvl_conv *p, int d) { return p->filter[d] == 3; }
+
+static bool is_line(const cvl_conv *p) {
+  return !cvl_winograd_along(p, 1) || !cvl_winograd_along(p, 2);
+}
+
 /* The algorithm for a problem and a direction, of the kernels for one ISA. */
 #define OF(isa)                                          \
-  (is_two(p)           ? &PASTE(cvl_winograd_two, isa)   \
+  (is_line(p)          ? &PASTE(cvl_winograd_line, isa)  \
+   : is_two(p)         ? &PASTE(cvl_winograd_two, isa)   \
    : p->stride[1] == 1 ? &PASTE(cvl_winograd_unit, isa)  \
    : back              ? &PASTE(cvl_polyphase_back, isa) \
                        : &PASTE(cvl_polyphase, isa))
@@ -82,12 +92,18 @@ const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back) {
   return bf16 ? OF(_bf16_baseline) : OF(_baseline);
 }
 
-/* Those along both axes, in the order of planes of the filter or of the target. */
+int cvl_winograd_planes(const cvl_winograd *a, int places) {
+  return a->axes == 2 ? places * places : places;
+}
+
+/* Those along all axes, in the order of planes of the filter or of the target. */
 static void list_products(const cvl_winograd *a, bool by_filter, cvl_products *out) {
-  int side = by_filter ? a->filters : a->targets, count = 0;
-  for (int plane = 0; plane < side * side; plane++) {
+  static const cvl_product alone = {0, 0, 0};
+  const cvl_product *row = a->axes == 2 ? a->product : &alone;
+  int side = by_filter ? a->filters : a->targets, planes = cvl_winograd_planes(a, side), count = 0;
+  for (int plane = 0; plane < planes; plane++) {
     out->first[plane] = (unsigned char)count;
-    for (const cvl_product *r = a->product; r < a->product + a->products; r++) {
+    for (const cvl_product *r = row; r < row + (a->axes == 2 ? a->products : 1); r++) {
       if ((by_filter ? r->filter : r->target) != plane / side) continue;
       for (const cvl_product *s = a->product; s < a->product + a->products; s++)
         if ((by_filter ? s->filter : s->target) == plane % side)
@@ -96,7 +112,7 @@ static void list_products(const cvl_winograd *a, bool by_filter, cvl_products *o
                                            (unsigned char)(r->target * a->targets + s->target)};
     }
   }
-  out->first[side * side] = (unsigned char)count;
+  out->first[planes] = (unsigned char)count;
 }
 
 void cvl_products_by_target(const cvl_winograd *a, cvl_products *out) {
@@ -108,12 +124,17 @@ void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out) {
 }
 
 bool cvl_winograd_possible(const cvl_conv *p) {
+  int axes = 0;
   if (p->groups != 1 || p->N * p->C * p->K == 0 || p->in[0] != 1 || p->filter[0] != 1 ||
       p->out[0] != 1 || p->before[0] != 0 || p->stride[1] != p->stride[2] || p->stride[1] > 2)
     return false;
-  for (int d = 1; d < 3; d++)
-    if (p->filter[d] != 3 || p->dilation[d] != 1 || p->in[d] == 0 || p->out[d] == 0) return false;
-  return true;
+  for (int d = 1; d < 3; d++) {
+    bool along = p->filter[d] == 3 && p->dilation[d] == 1,
+         beside = p->filter[d] == 1 && p->before[d] == 0 && p->in[d] == p->out[d];
+    if ((!along && !beside) || p->in[d] == 0 || p->out[d] == 0) return false;
+    axes += along;
+  }
+  return axes == 2 || (axes == 1 && p->stride[1] == 1);
 }
 
 /* Whether the second order suits: `of_tiles` floats of tiles, `of_filters` of filters, transformed. */
@@ -124,7 +145,7 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters)
 
 /*
 ** A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
-** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28 and 20.
+** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28, 12 along one axis, and 20.
 ** With stride 2 the products take longer than those of the definition, more so when tiles are few, and most of all in the
 ** first order when the source's places of half a block do not stay in a core's own cache: measured on Ice Lake, 4 to 512
 ** tiles.
@@ -135,11 +156,14 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   const cvl_winograd *a = cvl_winograd_used(p, pass == CVL_DATA);
   bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
   const int64_t *made = data ? p->in : p->out;
-  int64_t tiles = p->N * ceil_div(made[1], a->writes) * ceil_div(made[2], a->writes),
-          from = data ? p->K : p->C, to = data ? p->C : p->K, sources = a->sources * a->sources,
-          filters = a->filters * a->filters, targets = a->targets * a->targets;
-  double of_tile = filter ? 28 : 12, of_filter = filter ? 20 : 4;
-  double work = (double)tiles * ((double)(a->products * a->products) * (double)(from * to) +
+  int64_t from = data ? p->K : p->C, to = data ? p->C : p->K, tiles = p->N,
+          sources = cvl_winograd_planes(a, a->sources),
+          filters = cvl_winograd_planes(a, a->filters),
+          targets = cvl_winograd_planes(a, a->targets);
+  for (int d = 1; d < 3; d++)
+    tiles *= cvl_winograd_along(p, d) ? ceil_div(made[d], a->writes) : made[d];
+  double of_tile = filter && a->axes == 2 ? 28 : 12, of_filter = filter ? 20 : 4;
+  double work = (double)tiles * ((double)(cvl_winograd_planes(a, a->products) * from * to) +
                                  of_tile * (double)(sources * from + targets * to)) +
                 of_filter * (double)(filters * from * to);
   if (filter || p->stride[1] == 1 || p->bf16) return work;
@@ -150,10 +174,17 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   return work * strided;
 }
 
+void cvl_tiled_set(cvl_tiled *g, const cvl_conv *p, int64_t step, int64_t size) {
+  for (int d = 0; d < 2; d++) {
+    g->step[d] = cvl_winograd_along(p, d + 1) ? step : 1;
+    g->size[d] = cvl_winograd_along(p, d + 1) ? size : 1;
+  }
+}
+
 /* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
 static void find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) {
-  *h = tile / g->wide % g->high * g->step - g->top;
-  *w = tile % g->wide * g->step - g->left;
+  *h = tile / g->wide % g->high * g->step[0] - g->top;
+  *w = tile % g->wide * g->step[1] - g->left;
   if (g->mirrored[0]) *h = g->H - 1 - *h;
   if (g->mirrored[1]) *w = g->W - 1 - *w;
 }
@@ -163,11 +194,11 @@ void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outsid
   int64_t column[CVL_MOST_READS]; /* where a column starts in its row, negative outside the map */
   float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
   find_tile(g, tile, &h, &w);
-  for (int64_t j = 0; j < g->size; j++, w += across) column[j] = w < g->W ? w * g->C : -1;
-  for (int64_t i = 0; i < g->size; i++, h += down) {
+  for (int64_t j = 0; j < g->size[1]; j++, w += across) column[j] = w < g->W ? w * g->C : -1;
+  for (int64_t i = 0; i < g->size[0]; i++, h += down) {
     bool inside = h >= 0 && h < g->H;
     float *row = inside ? image + h * g->W * g->C : NULL;
-    for (int64_t j = 0; j < g->size; j++)
+    for (int64_t j = 0; j < g->size[1]; j++)
       *pixel++ = inside && column[j] >= 0 ? row + column[j] : outside;
   }
 }
@@ -182,9 +213,9 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64
                        int64_t channels) {
   int64_t h, w;
   find_tile(g, tile, &h, &w);
-  if (g->mirrored[0]) h -= g->size - 1;
-  if (g->mirrored[1]) w -= g->size - 1;
-  int64_t right = min(w + g->size, g->W), bottom = min(h + g->size, g->H), left = max(w, 0);
+  if (g->mirrored[0]) h -= g->size[0] - 1;
+  if (g->mirrored[1]) w -= g->size[1] - 1;
+  int64_t right = min(w + g->size[1], g->W), bottom = min(h + g->size[0], g->H), left = max(w, 0);
   int64_t pieces = channels == g->C ? 1 : right - left; /* of a row */
   int64_t length = channels == g->C ? (right - left) * g->C : channels;
   const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C + c;
@@ -330,9 +361,10 @@ static void block_task(void *context, int64_t chunk, int worker) {
 static int run_blocks(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
   j->group = min(j->panels, GROUP / nr);
-  j->block = MOST_BLOCK;
+  int64_t most = j->winograd->axes == 2 ? MOST_BLOCK : LINE_BLOCK;
+  j->block = most;
   while (
-      j->block > MOST_BLOCK / 2 &&
+      j->block > most / 2 &&
       (j->tiles < LEAST_TASKS * threads * j->block ||
        j->block * (j->sources * chunks * CVL_CHUNK / j->pack + j->targets * j->group * nr) > OWN))
     j->block /= 2;
@@ -361,7 +393,7 @@ static void tiles_task(void *context, int64_t task, int worker) {
 /* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
 static void prefetch_filter(const job *j, int64_t panel, int64_t c, int64_t channels, int i,
                             int parts) {
-  int64_t taps = 9 * channels, column = panel * j->tile->nr,
+  int64_t taps = (j->winograd->axes == 2 ? 9 : 3) * channels, column = panel * j->tile->nr,
           columns = min(j->tile->nr, j->target.C - column);
   if (j->w_column != 1) return;
   for (int64_t q = taps * i / parts; q < taps * (i + 1) / parts; q++) {
@@ -415,24 +447,24 @@ static int run_panels(job *j, cvl_err *e) {
   return 0;
 }
 
-static int run(job *j, int64_t images, cvl_err *e) {
+static int run(job *j, const cvl_conv *p, cvl_err *e) {
   int rc;
   j->pack = j->winograd->pack;
   j->depth = ceil_div(j->source.C, j->pack);
   cvl_products_by_target(j->winograd, &j->products);
-  j->sources = j->winograd->sources * j->winograd->sources;
-  j->filters = j->winograd->filters * j->winograd->filters;
-  j->targets = j->winograd->targets * j->winograd->targets;
-  j->source.step = j->winograd->step;
-  j->source.size = j->winograd->reads;
-  j->target.step = j->target.size = j->winograd->writes;
-  j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step);
-  j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step);
-  j->tiles = images * j->target.high * j->target.wide;
+  j->sources = cvl_winograd_planes(j->winograd, j->winograd->sources);
+  j->filters = cvl_winograd_planes(j->winograd, j->winograd->filters);
+  j->targets = cvl_winograd_planes(j->winograd, j->winograd->targets);
+  cvl_tiled_set(&j->source, p, j->winograd->step, j->winograd->reads);
+  cvl_tiled_set(&j->target, p, j->winograd->writes, j->winograd->writes);
+  j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step[0]);
+  j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step[1]);
+  j->tiles = p->N * j->target.high * j->target.wide;
   j->tile =
       j->pack == 1 ? cvl_tile_used(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
   j->panels = ceil_div(j->target.C, j->tile->nr);
-  j->past = cvl_is_past(j->y, images * j->target.H * j->target.W * j->target.C, j->target.C);
+  j->past = cvl_is_past(j->y, p->N * j->target.H * j->target.W * j->target.C, j->target.C) &&
+            (j->winograd->axes == 2 || j->source.C >= MANY_CHANNELS);
   int64_t of_tiles = j->sources * j->tiles * j->depth,
           of_filters = j->filters * j->depth * j->target.C;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
@@ -458,11 +490,11 @@ int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                       .top = p->before[1] - a->inset,
                       .left = p->before[2] - a->inset},
            .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
-           .w_tap = {3 * p->C * p->K, p->C * p->K},
+           .w_tap = {p->filter[2] * p->C * p->K, p->C * p->K},
            .w_row = p->K,
            .w_column = 1,
            .winograd = a};
-  return run(&j, p->N, e);
+  return run(&j, p, e);
 }
 
 /* The zeros that outputs of an axis with stride 2 take after its last input, negative for inputs that none takes. Inputs,
@@ -498,8 +530,8 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
            .winograd = cvl_winograd_used(p, true)};
   bool mirrored[2] = {false, false};
   if (p->stride[1] == 1) {
-    j.source.top = 2 - p->before[1] - j.winograd->inset;
-    j.source.left = 2 - p->before[2] - j.winograd->inset;
+    j.source.top = p->filter[1] - 1 - p->before[1] - j.winograd->inset;
+    j.source.left = p->filter[2] - 1 - p->before[2] - j.winograd->inset;
   } else {
     int64_t padding[2];
     for (int d = 0; d < 2; d++) {
@@ -512,10 +544,10 @@ int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *
     j.target.left = place_in_tile(padding[1]);
   }
   for (int d = 0; d < 2; d++) {
-    int64_t step = (d == 0 ? 3 : 1) * p->C * p->K;
+    int64_t step = (d == 0 ? p->filter[2] : 1) * p->C * p->K;
     j.source.mirrored[d] = j.target.mirrored[d] = mirrored[d];
     j.w_tap[d] = mirrored[d] ? step : -step;
-    if (!mirrored[d]) j.w += 2 * step;
+    if (!mirrored[d]) j.w += (p->filter[d + 1] - 1) * step;
   }
-  return run(&j, p->N, e);
+  return run(&j, p, e);
 }

@@ -2,11 +2,12 @@
 ** Convolution by 3 x 3 filters as F(4x4, 3x3): tiles of 4 x 4 outputs from 6 x 6 inputs with 36 products where the
 ** definition has 144 (Winograd 1980; Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
 ** arXiv:1509.09308). The interpolation points are 0, +-5/8, +-11/8 and infinity: half the rounding error of the usual
-** 0, +-1, +-2 (relative error about 1e-6 with 64 channels, 2.5e-6 with 512) at the same cost.
+** 0, +-1, +-2 (relative error about 1e-6, with 64 channels as with 2048) at the same cost.
 **   y = A^T [ sum over channels (G w G^T) . (B^T x B) ] A
 ** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
 ** stride 2 the same is done by phases, with 81 products that are added up in 25 places (polyphase.h); on a map of 2 x 2,
-** where most taps meet padding, with 9 (winograd_two.h).
+** where most taps meet padding, with 9 (winograd_two.h). Filters of 3 along one axis, 1 along the other, as conv1d's, are
+** F(4, 3): 6 products for 12.
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H
@@ -15,7 +16,8 @@
 
 #include "kernels/conv.h"
 
-/* Two spatial axes, 3 x 3, one stride of 1 or 2 for both, dilation 1, one group, nothing empty. */
+/* Two spatial axes, 3 x 3, one stride of 1 or 2 for both; or 3 along one axis, stride 1, and as many outputs as inputs along
+** the other. Dilation 1, one group, nothing empty. */
 bool cvl_winograd_possible(const cvl_conv *p);
 
 /* An estimate of the work of one pass of such a problem, in multiply-adds of the definition that take as long. */
@@ -49,6 +51,7 @@ enum { CVL_MOST_PRODUCTS = 9 }; /* along an axis */
 */
 typedef struct cvl_winograd {
   int pack; /* operands in the room of a float, 1 or 2 */
+  int axes; /* 1 or 2; along one alone a tile is one pixel broad, and all below that is square is a line */
   int reads, step,
       writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
   int sources, filters, targets, products;
@@ -78,6 +81,8 @@ typedef struct cvl_winograd {
 
 extern const cvl_winograd cvl_winograd_unit_baseline, cvl_winograd_unit_avx2,
     cvl_winograd_unit_avx512;
+extern const cvl_winograd cvl_winograd_line_baseline, cvl_winograd_line_avx2,
+    cvl_winograd_line_avx512;
 extern const cvl_winograd cvl_winograd_two_baseline, cvl_winograd_two_avx2, cvl_winograd_two_avx512;
 extern const cvl_winograd cvl_polyphase_baseline, cvl_polyphase_avx2, cvl_polyphase_avx512;
 extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
@@ -86,6 +91,8 @@ extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
 /* With bfloat16 operands. */
 extern const cvl_winograd cvl_winograd_unit_bf16_baseline, cvl_winograd_unit_bf16_avx2,
     cvl_winograd_unit_bf16_avx512, cvl_winograd_unit_bf16_avx512_bf16;
+extern const cvl_winograd cvl_winograd_line_bf16_baseline, cvl_winograd_line_bf16_avx2,
+    cvl_winograd_line_bf16_avx512, cvl_winograd_line_bf16_avx512_bf16;
 extern const cvl_winograd cvl_winograd_two_bf16_baseline, cvl_winograd_two_bf16_avx2,
     cvl_winograd_two_bf16_avx512, cvl_winograd_two_bf16_avx512_bf16;
 extern const cvl_winograd cvl_polyphase_bf16_baseline, cvl_polyphase_bf16_avx2,
@@ -95,6 +102,10 @@ extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_b
 
 /* For a problem that is possible; `back` is the gradient of the data. */
 const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back);
+/* Whether it is along axis d of conv.h. */
+bool cvl_winograd_along(const cvl_conv *p, int d);
+/* Planes, for so many places along an axis. */
+int cvl_winograd_planes(const cvl_winograd *a, int places);
 
 /* The products of planes, of[first[i]] to of[first[i + 1] - 1] being those that are added up in plane i, of the target or of
 ** the filter. */
@@ -107,12 +118,15 @@ void cvl_products_by_target(const cvl_winograd *a, cvl_products *out);
 void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out);
 
 /* A map {images, H, W, C} under a grid of {images, high, wide} tiles: the first pixel of tile {n, p, q} is row
-** p * step - top, column q * step - left of image n, and a tile is {size, size}. An axis that is mirrored is counted from its
-** end. */
+** p * step[0] - top, column q * step[1] - left of image n, and a tile is size {rows, columns}. An axis that is mirrored is
+** counted from its end. */
 typedef struct cvl_tiled {
-  int64_t H, W, C, top, left, step, size, high, wide;
-  bool mirrored[2]; /* rows, columns */
+  int64_t H, W, C, top, left, step[2], size[2], high, wide;
+  bool mirrored[2];
 } cvl_tiled;
+
+/* Steps and sizes where the algorithm is along an axis; elsewhere they are 1. */
+void cvl_tiled_set(cvl_tiled *g, const cvl_conv *p, int64_t step, int64_t size);
 
 /* Pointers to the pixels of a tile; `outside` for those that lie outside the map. */
 void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel);

@@ -15,11 +15,12 @@
 #include "kernels/winograd.h"
 
 enum {
-  GAP = 16,              /* as in winograd.c */
-  PARTS = 8,             /* at most */
-  PARTS_LIMIT = 64 * 64, /* C * K: the largest filters that are summed in parts */
-  BLOCK = 64,            /* tiles at a time in a part */
-  TRANSFORM = 8,         /* tiles of a task that transforms */
+  GAP = 16,               /* as in winograd.c */
+  PARTS = 8,              /* at most */
+  PARTS_LIMIT = 64 * 64,  /* C * K: the largest filters that are summed in parts */
+  BLOCK = 64,             /* tiles at a time in a part, */
+  LINE_BLOCK = 6 * BLOCK, /* and along one axis */
+  TRANSFORM = 8,          /* tiles of a task that transforms */
   SUM = 128,  /* words of tiles at a time: their part of a tile of u fits the first-level cache */
   WIDE = 256, /* columns of a task that multiplies */
   KEPT_BYTES = 6 << 20 /* of transformed tiles */
@@ -153,7 +154,6 @@ static void add_parts(void *context, int64_t first, int64_t last) {
 
 static int run_parts(job *j, cvl_err *e) {
   int64_t threads = cvl_threads();
-  j->room = BLOCK;
   j->part = round_up(ceil_div(j->tiles, PARTS), j->room);
   j->parts = ceil_div(j->tiles, j->part);
   j->words = ceil_div(j->room, j->pack);
@@ -225,34 +225,30 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   bool in_parts;
   int rc = -1;
   int64_t writes = j.winograd->writes, inset = j.winograd->inset;
-  int64_t high = ceil_div(p->out[1], writes), wide = ceil_div(p->out[2], writes);
+  int64_t high = ceil_div(p->out[1], cvl_winograd_along(p, 1) ? writes : 1),
+          wide = ceil_div(p->out[2], cvl_winograd_along(p, 2) ? writes : 1);
   j.read = (cvl_tiled){.H = p->in[1],
                        .W = p->in[2],
                        .C = p->C,
                        .top = p->before[1] - inset,
                        .left = p->before[2] - inset,
-                       .step = j.winograd->step,
-                       .size = j.winograd->reads,
                        .high = high,
                        .wide = wide};
-  j.written = (cvl_tiled){.H = p->out[1],
-                          .W = p->out[2],
-                          .C = p->K,
-                          .step = writes,
-                          .size = writes,
-                          .high = high,
-                          .wide = wide};
+  j.written = (cvl_tiled){.H = p->out[1], .W = p->out[2], .C = p->K, .high = high, .wide = wide};
+  cvl_tiled_set(&j.read, p, j.winograd->step, j.winograd->reads);
+  cvl_tiled_set(&j.written, p, writes, writes);
   j.tiles = p->N * high * wide;
   cvl_products_by_filter(j.winograd, &j.products);
-  j.sources = j.winograd->sources * j.winograd->sources;
-  j.targets = j.winograd->targets * j.winograd->targets;
-  j.filters = j.winograd->filters * j.winograd->filters;
+  j.sources = cvl_winograd_planes(j.winograd, j.winograd->sources);
+  j.targets = cvl_winograd_planes(j.winograd, j.winograd->targets);
+  j.filters = cvl_winograd_planes(j.winograd, j.winograd->filters);
   j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
-  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * BLOCK;
+  j.room = j.winograd->axes == 2 ? BLOCK : LINE_BLOCK;
+  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * j.room;
   j.group = in_parts ? j.panels : min(j.panels, WIDE / j.tile->nr);
   j.groups = ceil_div(j.panels, j.group);
   j.width = min(p->K, j.group * j.tile->nr);

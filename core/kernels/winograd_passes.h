@@ -1,11 +1,11 @@
 /*
-** The passes of winograd.h in two dimensions for one algorithm and one kind of operands: included by *_isa.c files with
-** the algorithm's numbers, READS to INSET, its PRODUCTS and its name in TABLE defined, behind its transforms along one
+** The passes of winograd.h for one algorithm and one kind of operands: included by *_isa.c files with
+** the algorithm's numbers, AXES to INSET, its PRODUCTS and its name in TABLE defined, behind its transforms along one
 ** axis, input_1d and so on. Operands are floats unless vector_bf16.h is there.
 */
 #include <stddef.h>
 
-#include "kernels/winograd_2d.h"
+#include "kernels/winograd_planes.h"
 
 #ifndef PACK
 #define PACK 1
@@ -16,33 +16,33 @@
 #endif
 
 static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
-  input_2d(input_1d, STORE, PACK, READS, SOURCES, pixel, C, v, plane, chunk);
+  input_planes(input_1d, STORE, PACK, READS, SOURCES, pixel, C, v, plane, chunk);
 }
 
 static void output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
                    const float *const *residual, float *const *pixel, bool past) {
-  output_2d(output_1d, TARGETS, WRITES, m, plane, columns, then, residual, pixel, past);
+  output_pixels(output_1d, TARGETS, WRITES, m, plane, columns, then, residual, pixel, past);
 }
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                      int nr) {
-  gradient_2d(gradient_1d, STORE_FIRST, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
+  gradient_planes(gradient_1d, STORE_FIRST, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
 }
 
 #if PACK == 2 /* sums over tiles: two of them share words */
 static void input_first(const float *const *pixel, int64_t C, float *v, int64_t plane,
                         int64_t chunk) {
-  input_2d(input_1d, STORE_FIRST, 1, READS, SOURCES, pixel, C, v, plane, chunk);
+  input_planes(input_1d, STORE_FIRST, 1, READS, SOURCES, pixel, C, v, plane, chunk);
 }
 
 static void input_second(const float *const *pixel, int64_t C, float *v, int64_t plane,
                          int64_t chunk) {
-  input_2d(input_1d, STORE_SECOND, 1, READS, SOURCES, pixel, C, v, plane, chunk);
+  input_planes(input_1d, STORE_SECOND, 1, READS, SOURCES, pixel, C, v, plane, chunk);
 }
 
 static void gradient_second(const float *const *pixel, int64_t K, float *z, int64_t plane,
                             int64_t panel, int nr) {
-  gradient_2d(gradient_1d, STORE_SECOND, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
+  gradient_planes(gradient_1d, STORE_SECOND, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
 }
 #else
 #define input_first input
@@ -52,15 +52,16 @@ static void gradient_second(const float *const *pixel, int64_t K, float *z, int6
 
 static void filter(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                    int64_t columns, int nr, float *u, int64_t plane) {
-  filter_2d(filter_1d, STORE_FIRST, STORE_SECOND, FILTERS, w, tap, row, column, rows, columns, nr,
-            u, plane);
+  filter_planes(filter_1d, STORE_FIRST, STORE_SECOND, FILTERS, w, tap, row, column, rows, columns,
+                nr, u, plane);
 }
 
 static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {
-  filter_gradient_2d(filter_gradient_1d, FILTERS, u, plane, n, gw, tap);
+  filter_gradient_taps(filter_gradient_1d, FILTERS, u, plane, n, gw, tap);
 }
 
 const cvl_winograd OF_OPERANDS(TABLE) = {.pack = PACK,
+                                         .axes = AXES,
                                          .reads = READS,
                                          .step = STEP,
                                          .writes = WRITES,

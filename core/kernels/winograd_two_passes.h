@@ -6,5 +6,14 @@
   {                                   \
     {0, 0, 0}, {1, 1, 1}, { 2, 2, 2 } \
   }
-enum { READS = 2, WRITES = 2, STEP = 2, SOURCES = 3, FILTERS = 3, TARGETS = 3, INSET = 1 };
+enum {
+  AXES = 2,
+  READS = 2,
+  WRITES = 2,
+  STEP = 2,
+  SOURCES = 3,
+  FILTERS = 3,
+  TARGETS = 3,
+  INSET = 1
+};
 #include "kernels/winograd_passes.h"

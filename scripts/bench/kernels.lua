@@ -30,6 +30,11 @@ local layers = {
   { 128, 32, 3, 24, 2, 1 }, { 128, 31, 24, 64, 3, 1 }, { 128, 15, 64, 64, 3, 1 }, { 128, 15, 64, 256, 3, 1 },
   { 128, 7, 256, 256, 3, 1 }, { 128, 3, 256, 256, 3, 1 },
 }
+-- {images, length, channels in, channels out, filter, stride}
+local lines = {
+  { 32, 4096, 16, 16, 3, 1 }, { 32, 1024, 64, 64, 3, 1 }, { 32, 1024, 128, 128, 3, 1 },
+  { 32, 256, 512, 512, 3, 1 }, { 1, 1024, 64, 64, 3, 1 },
+}
 local passes = { "forward", "data", "filter" }
 
 return function(bench)
@@ -69,11 +74,13 @@ return function(bench)
   end
 
   --- {forward, data, filter}: functions that give the seconds of one pass, and the products in it.
-  local function passes_of(images, size, c, k, filter, stride)
-    local x = convlua.randn { images, size, size, c }
-    local w = convlua.randn { filter, filter, c, k }
+  local function passes_of(images, size, c, k, filter, stride, axes)
+    local line_only = axes == 1
+    local x = convlua.randn(line_only and { images, size, c } or { images, size, size, c })
+    local w = convlua.randn(line_only and { filter, c, k } or { filter, filter, c, k })
+    local op = line_only and convlua.conv1d or convlua.conv2d
     local function conv()
-      return convlua.conv2d(x, w, nil, { strides = stride, padding = (filter - 1) // 2 })
+      return op(x, w, nil, { strides = stride, padding = (filter - 1) // 2 })
     end
     local gy = convlua.randn(conv().shape)
     local function pass(target)
@@ -88,7 +95,7 @@ return function(bench)
         return clock() - begin
       end
     end
-    return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ 2
+    return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ axes
   end
 
   --- One line: the three passes by one algorithm.
@@ -106,23 +113,29 @@ return function(bench)
     machine.conv_algorithm ""
   end
 
-  --- Each pass of a shape by the algorithms named, "" being the planner's choice.
-  local function measure_shape(images, algorithms, ...)
-    local size, c, k, filter, stride = ...
-    local title = ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
+  --- Each pass of a shape, along one axis or two, by the algorithms named, "" being the planner's choice.
+  local function measure_shape(axes, images, algorithms, size, c, k, filter, stride)
+    local title = axes == 1 and ("conv1d %d %d>%d %d/%d"):format(size, c, k, filter, stride)
+      or ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
     if not bench.wanted(title) then return end
-    local steps, products = passes_of(images, ...)
+    local steps, products = passes_of(images, size, c, k, filter, stride, axes)
     for _, algorithm in ipairs(algorithms) do measure_passes(title, algorithm, steps, products) end
-    bench.compare(title, "conv", table.concat({ ... }, ","), images, steps)
+    local what = ("%d,%d,%d,%d,%d,%d"):format(size, c, k, filter, stride, axes)
+    bench.compare(title, "conv", what, images, steps)
   end
 
   function parts.conv()
     local algorithms = { "", "direct", "lines", "subpixel", "winograd", "gemm" }
-    for _, s in ipairs(shapes) do measure_shape(o.batch_size, algorithms, table.unpack(s)) end
+    for _, s in ipairs(shapes) do measure_shape(2, o.batch_size, algorithms, table.unpack(s)) end
+  end
+
+  function parts.conv1d()
+    local algorithms = { "", "winograd", "gemm" }
+    for _, s in ipairs(lines) do measure_shape(1, s[1], algorithms, table.unpack(s, 2)) end
   end
 
   function parts.layers()
-    for _, s in ipairs(layers) do measure_shape(s[1], { "" }, table.unpack(s, 2)) end
+    for _, s in ipairs(layers) do measure_shape(2, s[1], { "" }, table.unpack(s, 2)) end
   end
 
   return parts

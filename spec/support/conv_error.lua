@@ -37,7 +37,7 @@ local cases = { -- N, sizes, C, filter, K, options
   { 3, { 8, 16 }, 10, { 3, 3 }, 20, { padding = 1, strides = 2 } },
   -- padding wider than a tile, and none
   { 3, { 11, 9 }, 10, { 3, 3 }, 12, { padding = { { 10, 0 }, { 0, 9 } }, strides = 2 } },
-  { 2, { 7, 9 }, 512, { 3, 3 }, 64, { padding = { { 2, 1 }, { 1, 0 } }, strides = 2 } },
+  { 2, { 7, 9 }, 256, { 3, 3 }, 64, { padding = { { 2, 1 }, { 1, 0 } }, strides = 2 } },
   -- few tiles for many filters, in several blocks and chunks of channels
   { 8, { 16, 16 }, 66, { 3, 3 }, 116, { padding = 1 } },
   { 14, { 15, 16 }, 66, { 3, 3 }, 116, { padding = "same", strides = 2 } },
@@ -46,6 +46,12 @@ local cases = { -- N, sizes, C, filter, K, options
   { 6, { 18, 15 }, 300, { 3, 3 }, 64, { padding = "same", strides = 2 } },
   { 3, { 9, 11 }, 130, { 2, 2 }, 120, { dilations = 2 } },
   { 2, { 13, 9 }, 70, { 1, 1 }, 64, {} },
+  -- three taps along one axis: many tiles, few for many filters, parts of the filter's gradient; rows, columns
+  { 9, { 301 }, 24, { 3 }, 72, { padding = "same" } },
+  { 2, { 41 }, 130, { 3 }, 200, { padding = { { 2, 0 } } } },
+  { 20, { 615 }, 6, { 3 }, 9, { padding = 1 } },
+  { 5, { 9, 14 }, 20, { 3, 1 }, 33, { padding = { { 1, 1 }, { 0, 0 } } } },
+  { 4, { 11, 19 }, 66, { 1, 3 }, 70, { padding = { { 0, 0 }, { 0, 2 } } } },
   -- filters that fill vectors, few channels
   { 3, { 11, 9 }, 3, { 7, 7 }, 64, { padding = "same", strides = 2 } },
   { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },

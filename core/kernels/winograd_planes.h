@@ -1,10 +1,10 @@
 /*
-** The two-dimensional transforms of Winograd's algorithms out of one-dimensional ones: along the columns, then along the
-** rows. Everything here is inlined, so that the sizes and the one-dimensional transform are constants. Included by the
-** *_isa.c files of winograd.h's kernels only.
+** The transforms of Winograd's algorithms between pixels and planes out of those along one axis: where AXES is 2 along the
+** columns, then along the rows. Everything here is inlined, so that the sizes and the transform are constants. Included by
+** winograd_passes.h only.
 */
-#ifndef CVL_KERNELS_WINOGRAD_2D_H
-#define CVL_KERNELS_WINOGRAD_2D_H
+#ifndef CVL_KERNELS_WINOGRAD_PLANES_H
+#define CVL_KERNELS_WINOGRAD_PLANES_H
 
 #include <stddef.h>
 
@@ -19,19 +19,37 @@
 ** fewer registers all rows are put aside.
 */
 enum {
-  MOST = 9, /* length of a one-dimensional transform, either side */
+  MOST = 9, /* length of a transform along one axis, either side */
   KEPT = LANES == 16 ? 18 : MOST * MOST,
   UNROLLED = LANES == 16 ? MOST : 1,
+  TAPS = AXES == 2 ? 9 : 3,
   ROWS_AHEAD = 8 /* rows of the filter between what is transformed and what is asked for */
 };
 
 typedef void transform(vec *out, const vec *in);
 typedef void put(float *to, vec v);
 
-/* LANES channels from c on of {size, size} pixels to {places, places} planes. */
+/* Pixels of a tile, or its planes, `side` along an axis. */
+INLINE int all_of(const int side) { return AXES == 2 ? side * side : side; }
+
+INLINE void line_to_planes(transform *f, put *write, const int size, const int places,
+                           const float *const *pixel, int64_t c, float *v, int64_t plane) {
+  vec in[MOST], out[MOST];
+#pragma GCC unroll 9
+  for (int s = 0; s < size; s++) in[s] = load(pixel[s] + c);
+  f(out, in);
+#pragma GCC unroll 9
+  for (int s = 0; s < places; s++) write(v + s * plane, out[s]);
+}
+
+/* LANES channels from c on of `size` pixels along an axis to `places` planes along an axis. */
 INLINE void to_planes(transform *f, put *write, const int size, const int places,
                       const float *const *pixel, int64_t c, float *v, int64_t plane) {
   const int rows = KEPT / size;
+  if (AXES == 1) {
+    line_to_planes(f, write, size, places, pixel, c, v, plane);
+    return;
+  }
 #pragma GCC unroll UNROLLED
   for (int first = 0; first < places; first += rows) {
     const int end = first + rows < places ? first + rows : places;
@@ -73,34 +91,62 @@ INLINE void find_source(source *s, int pixels, const float *const *pixel, int64_
 }
 
 /* Words are floats, or hold `pack` channels. */
-INLINE void input_2d(transform *f, put *write, const int pack, const int size, const int places,
-                     const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk) {
+INLINE void input_planes(transform *f, put *write, const int pack, const int size, const int places,
+                         const float *const *pixel, int64_t C, float *v, int64_t plane,
+                         int64_t chunk) {
   source s;
   for (int64_t c = 0; c < C; c += LANES) {
-    find_source(&s, size * size, pixel, c, C - c);
+    find_source(&s, all_of(size), pixel, c, C - c);
     to_planes(f, write, size, places, s.pixel, s.c,
               v + c / CVL_CHUNK * chunk + c % CVL_CHUNK / pack, plane);
   }
 }
 
-/* As input_2d, to panels; the last one is filled with zeros. */
-INLINE void gradient_2d(transform *f, put *write, const int size, const int places,
-                        const float *const *pixel, int64_t K, float *z, int64_t plane,
-                        int64_t panel, int nr) {
+/* As input_planes, to panels; the last one is filled with zeros. */
+INLINE void gradient_planes(transform *f, put *write, const int size, const int places,
+                            const float *const *pixel, int64_t K, float *z, int64_t plane,
+                            int64_t panel, int nr) {
   int64_t whole = (K + nr - 1) / nr * nr;
   source s;
   for (int64_t k = 0; k < whole; k += LANES) {
-    find_source(&s, size * size, pixel, k, K - k);
+    find_source(&s, all_of(size), pixel, k, K - k);
     to_planes(f, write, size, places, s.pixel, s.c, z + k / nr * panel + k % nr, plane);
   }
 }
 
-/* n channels from k on: {places, places} planes to {size, size} pixels, of which NULL ones are skipped. `shift`: there is
-** no more to p than that. */
+/* n channels from k on of pixel i, unless it is NULL. `shift`: there is no more to p than that. */
+INLINE void put_pixel(float *const *pixel, int i, vec y, const epilogue_part *p, const bool shift,
+                      const float *const *residual, int64_t k, int64_t n, const bool past) {
+  float *to = pixel[i];
+  if (to == NULL) return;
+  y = shift ? y + p->shift : epilogue_of(p, y, residual != NULL ? residual[i] + k : NULL, n);
+  if (past)
+    stream(to + k, y);
+  else
+    store_n(to + k, y, n);
+}
+
+INLINE void line_to_pixels(transform *f, const int places, const int size, const float *m,
+                           int64_t plane, const epilogue_part *p, const bool shift,
+                           const float *const *residual, float *const *pixel, int64_t k, int64_t n,
+                           const bool past) {
+  vec in[MOST], out[MOST];
+#pragma GCC unroll 9
+  for (int s = 0; s < places; s++) in[s] = load(m + s * plane);
+  f(out, in);
+#pragma GCC unroll 9
+  for (int s = 0; s < size; s++) put_pixel(pixel, s, out[s], p, shift, residual, k, n, past);
+}
+
+/* n channels from k on: `places` planes along an axis to `size` pixels along an axis. */
 INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
                       const epilogue_part *p, const bool shift, const float *const *residual,
                       float *const *pixel, int64_t k, int64_t n, const bool past) {
   vec half[MOST][MOST], in[MOST], out[MOST];
+  if (AXES == 1) {
+    line_to_pixels(f, places, size, m, plane, p, shift, residual, pixel, k, n, past);
+    return;
+  }
   for (int s = 0; s < places; s++, m += plane) {
 #pragma GCC unroll 9
     for (int r = 0; r < places; r++) in[r] = load(m + r * places * plane);
@@ -111,16 +157,8 @@ INLINE void to_pixels(transform *f, const int places, const int size, const floa
   for (int r = 0; r < size; r++) {
     f(out, half[r]);
 #pragma GCC unroll 9
-    for (int s = 0; s < size; s++) {
-      float *to = pixel[r * size + s];
-      if (to == NULL) continue;
-      const float *add = residual != NULL ? residual[r * size + s] + k : NULL;
-      vec y = shift ? out[s] + p->shift : epilogue_of(p, out[s], add, n);
-      if (past)
-        stream(to + k, y);
-      else
-        store_n(to + k, y, n);
-    }
+    for (int s = 0; s < size; s++)
+      put_pixel(pixel, r * size + s, out[s], p, shift, residual, k, n, past);
   }
 }
 
@@ -144,9 +182,9 @@ INLINE void output_all(transform *f, const int places, const int size, const flo
   if (past) stream_end();
 }
 
-INLINE void output_2d(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      int64_t columns, const cvl_epilogue *then, const float *const *residual,
-                      float *const *pixel, bool past) {
+INLINE void output_pixels(transform *f, const int places, const int size, const float *m,
+                          int64_t plane, int64_t columns, const cvl_epilogue *then,
+                          const float *const *residual, float *const *pixel, bool past) {
   if (cvl_epilogue_is_shift(then))
     output_all(f, places, size, m, plane, columns, then, true, NULL, pixel, past);
   else
@@ -155,11 +193,11 @@ INLINE void output_2d(transform *f, const int places, const int size, const floa
 
 /* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
 INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t rows, int64_t columns,
-                        int t, float square[LANES][9][LANES]) {
+                        int t, float square[LANES][TAPS][LANES]) {
   if (row == 1 && rows == LANES && columns >= LANES) {
     for (int64_t b = 0; b < LANES; b += 4)
       for (int64_t a = 0; a < LANES; a += 4)
-        cvl_transpose_4x4(w + a + b * column, column, &square[a][t][b], 9 * LANES);
+        cvl_transpose_4x4(w + a + b * column, column, &square[a][t][b], TAPS * LANES);
     return;
   }
   for (int64_t b = 0; b < LANES; b++)
@@ -177,18 +215,23 @@ INLINE void filter_row(transform *f, put *first, put *second, const int places,
     to_planes(f, second, 3, places, pixel, 0, u + i / 2 * nr, plane);
 }
 
-/* The filter's {3, 3} taps to {places, places} planes: row by row where columns are side by side. Where they are far apart
+/* Tap t of row 0 and column 0. */
+INLINE const float *tap_of(const float *w, const int64_t tap[2], int t) {
+  return w + t / 3 * tap[0] + t % 3 * tap[1];
+}
+
+/* The filter's taps, 3 along an axis, to `places` planes along an axis: row by row where columns are side by side. Where they are far apart
 ** rows are near: a square at a time is copied out first, so that every line of the cache that is fetched is used whole. */
-INLINE void filter_2d(transform *f, put *first, put *second, const int places, const float *w,
-                      const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
-                      int64_t columns, int nr, float *u, int64_t plane) {
-  float square[LANES][9][LANES];
-  const float *pixel[9];
+INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
+                          const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                          int64_t columns, int nr, float *u, int64_t plane) {
+  float square[LANES][TAPS][LANES];
+  const float *pixel[TAPS];
   int64_t whole = column == 1 ? (columns < nr ? columns : nr) / LANES * LANES : 0;
   for (int64_t i = 0; i < rows && whole > 0; i++)
     for (int64_t j = 0; j < whole; j += LANES) {
-      for (int t = 0; t < 9; t++) {
-        pixel[t] = w + t / 3 * tap[0] + t % 3 * tap[1] + i * row + j;
+      for (int t = 0; t < TAPS; t++) {
+        pixel[t] = tap_of(w, tap, t) + i * row + j;
         __builtin_prefetch(pixel[t] + ROWS_AHEAD * row, 0, 3);
       }
       filter_row(f, first, second, places, pixel, i, nr, u + j, plane);
@@ -196,27 +239,27 @@ INLINE void filter_2d(transform *f, put *first, put *second, const int places, c
   for (int64_t j = whole; j < nr; j += LANES)
     for (int64_t i = 0; i < rows; i += LANES) {
       int64_t some = rows - i < LANES ? rows - i : LANES;
-      for (int t = 0; t < 9; t++)
-        copy_square(w + t / 3 * tap[0] + t % 3 * tap[1] + i * row + j * column, row, column, some,
-                    columns - j, t, square);
+      for (int t = 0; t < TAPS; t++)
+        copy_square(tap_of(w, tap, t) + i * row + j * column, row, column, some, columns - j, t,
+                    square);
       for (int64_t a = 0; a < some; a++) {
-        for (int t = 0; t < 9; t++) pixel[t] = square[a][t];
+        for (int t = 0; t < TAPS; t++) pixel[t] = square[a][t];
         filter_row(f, first, second, places, pixel, i + a, nr, u + j, plane);
       }
     }
 }
 
-/* {places, places} planes to the {3, 3} taps of the filter's gradient. */
-INLINE void filter_gradient_2d(transform *f, const int places, const float *u, int64_t plane,
-                               int64_t n, float *gw, int64_t tap) {
+/* `places` planes along an axis to the taps of the filter's gradient. */
+INLINE void filter_gradient_taps(transform *f, const int places, const float *u, int64_t plane,
+                                 int64_t n, float *gw, int64_t tap) {
   const epilogue_part nothing = {0};
-  float *pixel[9], whole[MOST * MOST][LANES];
+  float *pixel[TAPS], whole[MOST * MOST][LANES];
   int64_t i = 0;
-  for (int t = 0; t < 9; t++) pixel[t] = gw + t * tap;
+  for (int t = 0; t < TAPS; t++) pixel[t] = gw + t * tap;
   for (; i + LANES <= n; i += LANES)
     to_pixels(f, places, 3, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
   if (i == n) return;
-  for (int t = 0; t < places * places; t++) store(whole[t], load_part(u + t * plane + i, n - i));
+  for (int t = 0; t < all_of(places); t++) store(whole[t], load_part(u + t * plane + i, n - i));
   to_pixels(f, places, 3, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
 }
 

@@ -34,7 +34,7 @@ local o = options.parse(arg, {
   { "threads", "integer", min = 1, max = 256, help = "of the CPU kernels (all cores)" },
   { "vs-torch", "flag", help = "the same in PyTorch beside, if python3-torch is there" },
   { "rounds", "integer", min = 1, default = 3, help = "turns of convlua and PyTorch" },
-  { "only", "string", value = "TEXT,...", help = "sizes of gemm, conv, conv1d and layers with one of these in their line" },
+  { "only", "string", value = "TEXT,...", help = "sizes whose line has one of these" },
   { "python", "string", default = "/usr/bin/python3", value = "PATH", help = "which has torch" },
   { "json", "string", value = "PATH", help = "write the numbers there too" },
 })

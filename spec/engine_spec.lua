@@ -1,6 +1,7 @@
 -- The CPU engine: each algorithm of convolution under each instruction set of this machine, against
 -- double precision. The choice between them is an environment variable read by the engine.
 
+local convlua = require "convlua"
 local command = require "spec.support.command"
 
 local function run(script, isa, algorithm)
@@ -49,6 +50,19 @@ describe("the CPU engine", function()
       assert.equal(26, cases)
     end)
   end
+
+  it("loses no more digits in long sums than in short ones", function()
+    local function error_of(channels)
+      local x, w = convlua.rand { 2, 8, 8, channels } * 2 - 1, convlua.rand { 3, 3, channels, 64 } * 2 - 1
+      local y = convlua.conv2d(x, w, nil, { strides = 3 })
+      local exact = convlua.conv2d(x:cast "float64", w:cast "float64", nil, { strides = 3 })
+      local off = y:cast "float64" - exact
+      return ((off * off):sum():item() / (exact * exact):sum():item()) ^ 0.5
+    end
+    convlua.manual_seed(4)
+    assert.is_true(error_of(64) <= 5e-7)
+    assert.is_true(error_of(2048) <= 5e-7)
+  end)
 
   it("refuses an instruction set that it does not know", function()
     local r = command.run({ "-e", "" }, { before = "CONVLUA_ISA=sse9" })

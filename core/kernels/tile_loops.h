@@ -26,10 +26,7 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++)
-      c[i][v] = mode == CVL_TILE_ADD ? load(row[i] + v * LANES)
-                : first != NULL      ? load(first + v * LANES)
-                                     : (vec){0};
+    for (int v = 0; v < vectors; v++) c[i][v] = first != NULL ? load(first + v * LANES) : (vec){0};
   if (next != NULL) {
     soon = next->line;
     step = next->step;
@@ -67,6 +64,8 @@ INLINE void tile(const cvl_stretch *s, int stretches, int64_t b_row, float *cons
     for (int v = 0; v < vectors; v++)
       if (mode == CVL_TILE_PAST)
         stream(row[i] + v * LANES, c[i][v]);
+      else if (mode == CVL_TILE_ADD)
+        store(row[i] + v * LANES, load(row[i] + v * LANES) + c[i][v]);
       else
         store(row[i] + v * LANES, c[i][v]);
 }

@@ -80,14 +80,15 @@ typedef struct {
   const cvl_block *block;
   int64_t nr, sums;
   cvl_soon now;
-  int64_t panels, panel; /* after it come stretches from `next` on of this panel, or, */
-  int next;              /* behind the last panel, this one of what follows the block */
+  int64_t column,
+      panel; /* after it come stretches from `next` on of the panel of this column, as many floats on, */
+  int next; /* or, behind the last panel, this one of what follows the block */
 } asking;
 
 static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
-  asking a = {.block = b, .nr = tile->nr, .panel = 1};
+  asking a = {.block = b, .nr = tile->nr, .panel = b->panel_size};
   for (int s = 0; s < b->stretches; s++) a.sums += b->stretch[s].count;
-  a.panels = b->b_row > tile->nr ? 0 : ceil_div(b->columns, tile->nr);
+  a.column = b->b_row > tile->nr ? b->columns : tile->nr;
   return a;
 }
 
@@ -95,20 +96,21 @@ static asking start_asking(const cvl_tile *tile, const cvl_block *b) {
 static cvl_soon take_stretches(asking *a) {
   const cvl_block *b = a->block;
   const cvl_stretch *s = b->stretch + a->next, *end = b->stretch + b->stretches;
-  cvl_soon all = {s->b + a->panel * b->panel_size, 0};
+  cvl_soon all = {s->b + a->panel, 0};
   do all.count += s->count * a->nr;
   while (++s < end && s->b == s[-1].b + s[-1].count * a->nr);
   a->next = (int)(s - b->stretch);
   if (s == end) {
     a->next = 0;
-    a->panel++;
+    a->column += a->nr;
+    a->panel += b->panel_size;
   }
   return all;
 }
 
 static const float *ask(asking *a) {
   if (a->now.count <= 0) {
-    if (a->panel < a->panels)
+    if (a->column < a->block->columns)
       a->now = take_stretches(a);
     else if (a->next < a->block->soons)
       a->now = a->block->soon[a->next++];
@@ -121,20 +123,27 @@ static const float *ask(asking *a) {
   return at;
 }
 
+/* Floats from a row of A to the next. */
+static int64_t across_rows(const cvl_tile *tile, cvl_layout layout) {
+  if (layout == CVL_BY_ROWS) return CVL_BLOCK_ROW;
+  if (layout == CVL_CHUNK_BY_ROWS) return tile->pack == 1 ? CVL_CHUNK : CVL_CHUNK / 2;
+  return 1;
+}
+
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
-  const int64_t across[CVL_LAYOUTS] = {CVL_BLOCK_ROW, 1, CVL_CHUNK / tile->pack, 1};
+  const int64_t across = across_rows(tile, b->layout);
   const int64_t b_row = b->b_row > 0 ? b->b_row : tile->nr;
   cvl_stretch at[CVL_BLOCK_K];
   float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
   const cvl_tile_mode mode = b->add ? CVL_TILE_ADD : b->past ? CVL_TILE_PAST : CVL_TILE_SET;
-  int64_t done = run_thin(tile, b);
+  int64_t done = run_thin(tile, b), panel = done > 0 ? done / tile->nr * b->panel_size : 0;
   asking next = start_asking(tile, b);
-  for (int64_t j = done; j < b->columns; j += tile->nr) {
+  for (int64_t j = done; j < b->columns; j += tile->nr, panel += b->panel_size) {
     int64_t columns = b->columns - j < tile->nr ? b->columns - j : tile->nr;
     const float *first = b->add || b->bias == NULL ? NULL : b->bias + j;
     for (int s = 0; s < b->stretches; s++) {
       at[s] = b->stretch[s];
-      at[s].b += j / tile->nr * b->panel_size;
+      at[s].b += panel;
     }
     if (first != NULL && columns < tile->nr) {
       memset(padded, 0, sizeof padded);
@@ -153,7 +162,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
         run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
                  first);
       }
-      for (int s = 0; s < b->stretches; s++) at[s].a += mr * across[b->layout];
+      for (int s = 0; s < b->stretches; s++) at[s].a += mr * across;
     }
   }
   if (mode == CVL_TILE_PAST) cvl_past_end();

@@ -30,8 +30,7 @@ enum {
   GROUP = 128,                /* target channels between the second and the third step */
   MOST_ROWS = 192,            /* in one product: their rows of V stay in a core's own cache */
   MOST_STRETCHES = 16,        /* in one go */
-  MANY_CHANNELS =
-      128, /* fewer, along one axis, and writing past the caches would wait for memory */
+  MANY_CHANNELS = 128,        /* with fewer, along one axis, writes past the caches wait */
   /* The second order: */
   FEW_BYTES = 12 << 20, /* all transformed tiles must stay in the last cache, */
   MANY_BYTES = 1 << 20, /* where filters larger than this, and than they, overflow a core's own; */
@@ -53,6 +52,7 @@ typedef struct {
   cvl_products products;
   int sources, filters, targets; /* planes of v, u and m */
   int pack;
+  int64_t chunk;                /* words of CVL_CHUNK channels */
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
   int64_t v_chunk, v_plane, u_plane, m_plane;
@@ -174,63 +174,11 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   return work * strided;
 }
 
-void cvl_tiled_set(cvl_tiled *g, const cvl_conv *p, int64_t step, int64_t size) {
-  for (int d = 0; d < 2; d++) {
-    g->step[d] = cvl_winograd_along(p, d + 1) ? step : 1;
-    g->size[d] = cvl_winograd_along(p, d + 1) ? size : 1;
-  }
-}
-
-/* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
-static void find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) {
-  *h = tile / g->wide % g->high * g->step[0] - g->top;
-  *w = tile % g->wide * g->step[1] - g->left;
-  if (g->mirrored[0]) *h = g->H - 1 - *h;
-  if (g->mirrored[1]) *w = g->W - 1 - *w;
-}
-
-void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel) {
-  int64_t down = g->mirrored[0] ? -1 : 1, across = g->mirrored[1] ? -1 : 1, h, w;
-  int64_t column[CVL_MOST_READS]; /* where a column starts in its row, negative outside the map */
-  float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
-  find_tile(g, tile, &h, &w);
-  for (int64_t j = 0; j < g->size[1]; j++, w += across) column[j] = w < g->W ? w * g->C : -1;
-  for (int64_t i = 0; i < g->size[0]; i++, h += down) {
-    bool inside = h >= 0 && h < g->H;
-    float *row = inside ? image + h * g->W * g->C : NULL;
-    for (int64_t j = 0; j < g->size[1]; j++)
-      *pixel++ = inside && column[j] >= 0 ? row + column[j] : outside;
-  }
-}
-
-void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
-                          const float **pixel) {
-  cvl_tile_pixels(g, tile, (float *)(uintptr_t)map, (float *)(uintptr_t)outside,
-                  (float **)(uintptr_t)pixel);
-}
-
-void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,
-                       int64_t channels) {
-  int64_t h, w;
-  find_tile(g, tile, &h, &w);
-  if (g->mirrored[0]) h -= g->size[0] - 1;
-  if (g->mirrored[1]) w -= g->size[1] - 1;
-  int64_t right = min(w + g->size[1], g->W), bottom = min(h + g->size[0], g->H), left = max(w, 0);
-  int64_t pieces = channels == g->C ? 1 : right - left; /* of a row */
-  int64_t length = channels == g->C ? (right - left) * g->C : channels;
-  const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C + c;
-  for (int64_t r = max(h, 0); r < bottom; r++)
-    for (int64_t p = 0; p < pieces; p++) {
-      const float *from = image + (r * g->W + left + p) * g->C;
-      for (int64_t i = 0; i < length; i += CVL_LINE) __builtin_prefetch(from + i, 0, 2);
-    }
-}
-
 /* Channels [c, c + channels) of tiles [first, last) to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
 static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c, int64_t channels,
                             float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
-  for (int64_t t = first; t < last; t++, v += CVL_CHUNK / j->pack) {
+  for (int64_t t = first; t < last; t++, v += j->chunk) {
     if (channels == j->source.C && t + 1 < j->tiles)
       cvl_tile_prefetch(&j->source, t + 1, j->x, 0, channels);
     cvl_tile_pixels_read(&j->source, t, j->x + c, j->zeros, pixel);
@@ -259,7 +207,7 @@ static sum sum_of(const job *j, const float *v, const float *u, int64_t words, i
 
 /* Takes the chunks that are added up in one go: so many stretches. */
 static int take_stretches(const job *j, sum *s, cvl_stretch out[MOST_STRETCHES]) {
-  int64_t chunk = CVL_CHUNK / j->pack, all = 0;
+  int64_t chunk = j->chunk, all = 0;
   int n = 0;
   for (; n < MOST_STRETCHES && s->product < s->end; n++) {
     int64_t word = s->chunk * chunk, count = min(chunk, s->words - word);
@@ -290,7 +238,7 @@ static void multiply(const job *j, const sum *s, int64_t rows, int64_t panels, b
   for (int64_t i = 0; i < rows; i += MOST_ROWS) {
     int64_t count = min(MOST_ROWS, rows - i);
     sum rest = *s;
-    rest.v += i * CVL_CHUNK / j->pack;
+    rest.v += i * j->chunk;
     for (int64_t r = 0; r < count; r++) row[r] = m + (i + r) * panels * nr;
     int stretches = take_stretches(j, &rest, stretch[0]), mores, turn = 0;
     for (bool adding = add; stretches > 0; stretches = mores, turn = 1 - turn, adding = true) {
@@ -363,12 +311,11 @@ static int run_blocks(job *j, cvl_err *e) {
   j->group = min(j->panels, GROUP / nr);
   int64_t most = j->winograd->axes == 2 ? MOST_BLOCK : LINE_BLOCK;
   j->block = most;
-  while (
-      j->block > most / 2 &&
-      (j->tiles < LEAST_TASKS * threads * j->block ||
-       j->block * (j->sources * chunks * CVL_CHUNK / j->pack + j->targets * j->group * nr) > OWN))
+  while (j->block > most / 2 &&
+         (j->tiles < LEAST_TASKS * threads * j->block ||
+          j->block * (j->sources * chunks * j->chunk + j->targets * j->group * nr) > OWN))
     j->block /= 2;
-  j->v_chunk = j->block * CVL_CHUNK / j->pack;
+  j->v_chunk = j->block * j->chunk;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * j->group * nr + GAP;
   j->u_plane = j->panels * nr * j->depth + GAP;
@@ -387,7 +334,7 @@ static void tiles_task(void *context, int64_t task, int worker) {
           first = task % blocks * FEW_BLOCK, c = chunk * CVL_CHUNK;
   (void)worker;
   transform_tiles(j, first, min(first + FEW_BLOCK, j->tiles), c, min(CVL_CHUNK, j->source.C - c),
-                  j->v + chunk * j->v_chunk + first * CVL_CHUNK / j->pack);
+                  j->v + chunk * j->v_chunk + first * j->chunk);
 }
 
 /* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
@@ -413,7 +360,7 @@ static void panel_task(void *context, int64_t task, int worker) {
   for (int64_t c = 0; c < j->source.C; c += CVL_CHUNK) {
     int64_t channels = min(CVL_CHUNK, j->source.C - c), next = c + channels,
             words = ceil_div(channels, j->pack);
-    const float *v = j->v + c / CVL_CHUNK * j->v_chunk + first * CVL_CHUNK / j->pack;
+    const float *v = j->v + c / CVL_CHUNK * j->v_chunk + first * j->chunk;
     transform_filter(j, panel, c, channels, u);
     for (int i = 0; i < j->targets; i++) {
       prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->targets);
@@ -421,7 +368,7 @@ static void panel_task(void *context, int64_t task, int worker) {
       const sum now = sum_of(j, v, u, words, i), then = sum_of(j, v, u, words, after);
       cvl_soon soon[MOST_STRETCHES + 1];
       for (const cvl_product *of = then.product; of < then.end && soons < MOST_STRETCHES; of++)
-        soon[soons++] = (cvl_soon){v + of->source * j->v_plane, rows * CVL_CHUNK / j->pack};
+        soon[soons++] = (cvl_soon){v + of->source * j->v_plane, rows * j->chunk};
       soon[soons++] = (cvl_soon){m + after * j->m_plane, rows * j->tile->nr};
       multiply(j, &now, rows, 1, c > 0, m + i * j->m_plane, soon, soons);
     }
@@ -434,11 +381,10 @@ static int run_panels(job *j, cvl_err *e) {
   int64_t blocks = ceil_div(j->tiles * j->targets * nr, MOST_SUMS);
   bool worth = j->tiles * j->sources * j->source.C >= WORTH;
   j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
-  j->v_chunk =
-      round_up(j->tiles, CVL_TILE_MAX_ROWS) * CVL_CHUNK / j->pack; /* read in whole tiles */
+  j->v_chunk = round_up(j->tiles, CVL_TILE_MAX_ROWS) * j->chunk; /* read in whole tiles */
   j->v_plane = chunks * j->v_chunk + GAP;
   j->m_plane = j->block * nr + GAP;
-  j->u_plane = CVL_CHUNK / j->pack * nr + GAP;
+  j->u_plane = j->chunk * nr + GAP;
   if ((j->v = cvl_scratch_take(j->sources * j->v_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(threads * j->filters * j->u_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
@@ -450,6 +396,7 @@ static int run_panels(job *j, cvl_err *e) {
 static int run(job *j, const cvl_conv *p, cvl_err *e) {
   int rc;
   j->pack = j->winograd->pack;
+  j->chunk = CVL_CHUNK / j->pack;
   j->depth = ceil_div(j->source.C, j->pack);
   cvl_products_by_target(j->winograd, &j->products);
   j->sources = cvl_winograd_planes(j->winograd, j->winograd->sources);

@@ -257,6 +257,8 @@ describe("the gradient of a convolution's input that has other uses", function()
     { "conv2d", { 16, 7, 6, 3 }, { 3, 3, 3, 8 }, { padding = "same" } },
     { "conv2d", { 2, 6, 6, 24 }, { 3, 3, 1, 24 }, { groups = 24, padding = 1 } },
     { "conv1d", { 4, 300, 16 }, { 40, 16, 16 }, {} },
+    { "conv1d", { 4, 300, 32 }, { 3, 32, 16 }, { padding = 1 } },
+    { "conv1d", { 4, 300, 64 }, { 3, 64, 64 }, { padding = 1 } },
   }
 
   -- The younger of two uses of z delivers its gradient first, and the other one adds to it.

@@ -69,9 +69,11 @@ static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
 
 /*
 ** Lines of the filter when channels are too few for patches and positions enough for a tile, or the filter is one line. Not
-** for the gradient of the data, whose target they would be.
+** for the gradient of the data by several lines, whose target the few channels would be.
 */
-static bool is_faster_by_lines(const cvl_conv *p) { return p->C <= 8 && p->out[2] >= 8; }
+static bool is_faster_by_lines(const cvl_conv *p, cvl_pass pass) {
+  return pass != CVL_DATA && p->C <= 8 && p->out[2] >= 8;
+}
 static bool is_line(const cvl_conv *p) {
   return p->filter[0] * p->filter[1] == 1 && p->filter[2] > 1 && p->out[2] >= 8;
 }
@@ -99,7 +101,7 @@ static bool is_faster_by_subpixels(const cvl_conv *p) {
 static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
-       lines = pass != CVL_DATA && cvl_lines_possible(p),
+       lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
        subpixel = pass == CVL_DATA && cvl_subpixel_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
   if (wanted != ANY)
@@ -109,7 +111,7 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
                : GEMM;
   if (lines && is_line(p)) return LINES;
   if (winograd && is_less_with_winograd(p, pass)) return WINOGRAD;
-  if (lines && is_faster_by_lines(p)) return LINES;
+  if (lines && is_faster_by_lines(p, pass)) return LINES;
   if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;
   return direct && is_direct_faster(p, pass) ? DIRECT : GEMM;
 }
@@ -143,7 +145,7 @@ static const struct {
     [WINOGRAD] = {cvl_winograd_forward, NULL, cvl_winograd_backward_filter,
                   cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
-    [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter},
+    [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter, cvl_lines_backward_data},
     [SUBPIXEL] = {.add_data = cvl_subpixel_backward_data},
     [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter, cvl_implicit_backward_data},
 };

@@ -29,7 +29,7 @@ typedef struct {
   const float *x, *gy;
   cvl_epilogue then;
   float *y;                         /* or gw */
-  bool past;                        /* y is written past the caches */
+  bool add, past;                   /* to y; or y is written past the caches */
   int64_t line, filter_lines, sums; /* floats in a line of the filter; lines; floats in all */
   int64_t part, parts, units;       /* lines of the target in a unit; units of a plane; in all */
   int64_t tasks;                    /* of the gradient */
@@ -151,6 +151,7 @@ static void forward_unit(void *context, int64_t number, int worker) {
   int64_t nr = j->tile->nr, step = p->stride[2] * p->C;
   bool shift = cvl_epilogue_is_shift(&j->then);
   const float *bias = shift ? j->then.shift : NULL; /* where the sums start */
+  cvl_tile_mode mode = j->add ? CVL_TILE_ADD : j->past ? CVL_TILE_PAST : CVL_TILE_SET;
   cvl_stretch stretch[MOST_SUMS];
   for (int64_t k = 0; k < p->K; k += nr)
     for (int64_t o1 = 0; o1 < u.lines; o1++) {
@@ -161,8 +162,7 @@ static void forward_unit(void *context, int64_t number, int worker) {
         if (a != NULL) stretch[n++] = (cvl_stretch){a, panel + f * j->line * nr, j->line};
       }
       run_column(j, j->tile->lying->by_rows, stretch, n, step, step, nr, p->out[2],
-                 j->y + target_of(j, &u, o1) + k, j->past ? CVL_TILE_PAST : CVL_TILE_SET,
-                 bias != NULL ? bias + k : NULL);
+                 j->y + target_of(j, &u, o1) + k, mode, bias != NULL ? bias + k : NULL);
     }
   if (j->past) cvl_past_end();
   if (shift) return;
@@ -171,19 +171,62 @@ static void forward_unit(void *context, int64_t number, int worker) {
                    j->then.residual != NULL ? j->then.residual + at : NULL, j->y + at);
 }
 
-int cvl_lines_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
-                      float *y, cvl_err *e) {
-  job j = {.p = p, .x = x, .then = *then, .y = y};
+/* y is added to only when nothing is done to it `then`. */
+static int run_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                       bool add, float *y, cvl_err *e) {
+  job j = {.p = p, .x = x, .then = *then, .y = y, .add = add};
   int rc = -1;
   if (plan(&j, e) != 0) goto done;
   if ((j.packed = cvl_scratch_take(j.sums * p->K, e)) == NULL) goto done;
   cvl_pack_panels(w, p->K, 1, j.sums, p->K, j.tile->nr, 0, p->K / j.tile->nr, j.packed);
-  j.past = cvl_epilogue_is_shift(then) &&
+  j.past = !add && cvl_epilogue_is_shift(then) &&
            cvl_is_past(y, p->N * p->out[0] * p->out[1] * p->out[2] * p->K, p->K);
   cvl_parallel(j.units, forward_unit, &j);
   rc = 0;
 done:
   end(&j);
+  return rc;
+}
+
+int cvl_lines_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                      float *y, cvl_err *e) {
+  return run_forward(p, x, w, then, false, y, e);
+}
+
+/* The gradient of the data as a convolution of gy, for strides of 1: the filter is turned round, its channels are
+** exchanged. */
+static cvl_conv turned(const cvl_conv *p) {
+  cvl_conv q = *p;
+  q.C = p->K;
+  q.K = p->C;
+  for (int d = 0; d < 3; d++) {
+    q.in[d] = p->out[d];
+    q.out[d] = p->in[d];
+    q.before[d] = (p->filter[d] - 1) * p->dilation[d] - p->before[d];
+  }
+  return q;
+}
+
+bool cvl_lines_data_possible(const cvl_conv *p) {
+  cvl_conv q = turned(p);
+  for (int d = 0; d < 3; d++)
+    if (p->stride[d] != 1 || q.before[d] < 0) return false;
+  return cvl_lines_possible(&q);
+}
+
+int cvl_lines_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
+                            cvl_err *e) {
+  cvl_conv q = turned(p);
+  int64_t taps = p->filter[0] * p->filter[1] * p->filter[2];
+  float *turned_w = cvl_scratch_take(taps * p->C * p->K, e);
+  int rc;
+  if (turned_w == NULL) return -1;
+  for (int64_t f = 0; f < taps; f++)
+    for (int64_t k = 0; k < p->K; k++)
+      for (int64_t c = 0; c < p->C; c++)
+        turned_w[((taps - 1 - f) * p->K + k) * p->C + c] = w[(f * p->C + c) * p->K + k];
+  rc = run_forward(&q, gy, turned_w, &(cvl_epilogue){0}, add, gx, e);
+  cvl_scratch_give(turned_w);
   return rc;
 }
 

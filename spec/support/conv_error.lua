@@ -57,6 +57,9 @@ local cases = { -- N, sizes, C, filter, K, options
   { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },
   { 5, { 9, 13 }, 6, { 5, 5 }, 16, { dilations = { 2, 1 }, padding = { { 5, 0 }, { 1, 9 } } } },
   { 1, { 70, 150 }, 4, { 3, 2 }, 48, { strides = { 1, 3 } } },
+  -- few filters, whose lines the data's gradient takes
+  { 9, { 120 }, 32, { 3 }, 16, { padding = { { 2, 0 } } } },
+  { 2, { 9, 13 }, 64, { 3, 2 }, 5, { dilations = { 2, 1 }, padding = { { 1, 3 }, { 0, 1 } } } },
   -- rows that are read as they lie, in several blocks
   { 7, { 9, 8 }, 300, { 1, 1 }, 96, {} },
   { 5, { 12, 11 }, 64, { 1, 1 }, 160, {} },

@@ -74,7 +74,7 @@ static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
 static bool is_faster_by_lines(const cvl_conv *p, cvl_pass pass) {
   return pass != CVL_DATA && p->C <= 8 && p->out[2] >= 8;
 }
-static bool is_line(const cvl_conv *p) {
+static bool is_one_line(const cvl_conv *p) {
   return p->filter[0] * p->filter[1] == 1 && p->filter[2] > 1 && p->out[2] >= 8;
 }
 
@@ -109,7 +109,7 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
                    (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)
                ? wanted
                : GEMM;
-  if (lines && is_line(p)) return LINES;
+  if (lines && is_one_line(p)) return LINES;
   if (winograd && is_less_with_winograd(p, pass)) return WINOGRAD;
   if (lines && is_faster_by_lines(p, pass)) return LINES;
   if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;

@@ -21,6 +21,20 @@ typedef struct cvl_conv {
   bool bf16; /* operands may be rounded to bfloat16 where that is faster; sums are float32 */
 } cvl_conv;
 
+/* With strides of 1 the gradient of the data is the convolution of gy, padded by what the filter reaches beyond its first
+** tap, with the filter turned round and its channels exchanged. */
+static inline cvl_conv cvl_conv_reversed(const cvl_conv *p) {
+  cvl_conv back = *p;
+  back.C = p->K;
+  back.K = p->C;
+  for (int d = 0; d < 3; d++) {
+    back.in[d] = p->out[d];
+    back.out[d] = p->in[d];
+    back.before[d] = (p->filter[d] - 1) * p->dilation[d] - p->before[d];
+  }
+  return back;
+}
+
 /* Forward, and the gradients of the data and of the filter. */
 typedef enum cvl_pass { CVL_FORWARD, CVL_DATA, CVL_FILTER } cvl_pass;
 

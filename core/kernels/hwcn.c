@@ -357,23 +357,9 @@ int cvl_hwcn_forward(const cvl_conv *p, const float *x, const float *w, const cv
   return forward(&(job){.p = p, .x = x, .w = w, .then = *then, .y = y}, e);
 }
 
-/* With strides of 1 the gradient of the data is the convolution of gy, padded by what the filter reaches beyond its first
-** tap, with the reversed filter. */
-static cvl_conv reversed(const cvl_conv *p) {
-  cvl_conv back = *p;
-  back.C = p->K;
-  back.K = p->C;
-  for (int d = 0; d < 3; d++) {
-    back.in[d] = p->out[d];
-    back.out[d] = p->in[d];
-    back.before[d] = (p->filter[d] - 1) * p->dilation[d] - p->before[d];
-  }
-  return back;
-}
-
 int cvl_hwcn_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                            cvl_err *e) {
-  cvl_conv back = reversed(p);
+  cvl_conv back = cvl_conv_reversed(p);
   return forward(&(job){.p = &back, .x = gy, .w = w, .y = gx, .flip = true}, e);
 }
 
@@ -493,7 +479,7 @@ int cvl_hwcn_pool_backward(const cvl_conv_pool *p, const float *x, const float *
                            cvl_err *e) {
   job j = {.pool = p, .marks = (uint16_t *)marks}; /* which backward only reads */
   if (gx != NULL) {
-    cvl_conv back = reversed(&p->conv);
+    cvl_conv back = cvl_conv_reversed(&p->conv);
     job data = j;
     data.p = &back, data.x = gz, data.w = w, data.y = gx, data.flip = true;
     if (forward(&data, e) != 0) return -1;

@@ -28,8 +28,9 @@ typedef struct {
   const cvl_tile *tile;
   const float *x, *gy;
   cvl_epilogue then;
-  float *y;                         /* or gw */
-  bool add, past;                   /* to y; or y is written past the caches */
+  float *y;       /* or gw */
+  bool add, past; /* to y, when there is nothing `then`; or y is written past the caches */
+  bool reversed;  /* w is that of the problem whose gradient this is */
   int64_t line, filter_lines, sums; /* floats in a line of the filter; lines; floats in all */
   int64_t part, parts, units;       /* lines of the target in a unit; units of a plane; in all */
   int64_t tasks;                    /* of the gradient */
@@ -171,63 +172,50 @@ static void forward_unit(void *context, int64_t number, int worker) {
                    j->then.residual != NULL ? j->then.residual + at : NULL, j->y + at);
 }
 
-/* y is added to only when nothing is done to it `then`. */
-static int run_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
-                       bool add, float *y, cvl_err *e) {
-  job j = {.p = p, .x = x, .then = *then, .y = y, .add = add};
+/* The filter in panels; that of a reversed problem tap by tap from the last one on, its rows and columns exchanged. */
+static void pack_filter(const job *j, const float *w) {
+  int64_t nr = j->tile->nr, C = j->p->C, K = j->p->K, taps = j->sums / C;
+  if (!j->reversed) {
+    cvl_pack_panels(w, K, 1, j->sums, K, (int)nr, 0, K / nr, j->packed);
+    return;
+  }
+  for (int64_t k = 0; k < K; k += nr)
+    for (int64_t f = 0; f < taps; f++)
+      cvl_pack_panels(w + (f * K + k) * C, 1, C, C, nr, (int)nr, 0, 1,
+                      j->packed + k * j->sums + (taps - 1 - f) * C * nr);
+}
+
+static int run_forward(job *j, const float *w, cvl_err *e) {
+  const cvl_conv *p = j->p;
   int rc = -1;
-  if (plan(&j, e) != 0) goto done;
-  if ((j.packed = cvl_scratch_take(j.sums * p->K, e)) == NULL) goto done;
-  cvl_pack_panels(w, p->K, 1, j.sums, p->K, j.tile->nr, 0, p->K / j.tile->nr, j.packed);
-  j.past = !add && cvl_epilogue_is_shift(then) &&
-           cvl_is_past(y, p->N * p->out[0] * p->out[1] * p->out[2] * p->K, p->K);
-  cvl_parallel(j.units, forward_unit, &j);
+  if (plan(j, e) != 0) goto done;
+  if ((j->packed = cvl_scratch_take(j->sums * p->K, e)) == NULL) goto done;
+  pack_filter(j, w);
+  j->past = !j->add && cvl_epilogue_is_shift(&j->then) &&
+            cvl_is_past(j->y, p->N * p->out[0] * p->out[1] * p->out[2] * p->K, p->K);
+  cvl_parallel(j->units, forward_unit, j);
   rc = 0;
 done:
-  end(&j);
+  end(j);
   return rc;
 }
 
 int cvl_lines_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
                       float *y, cvl_err *e) {
-  return run_forward(p, x, w, then, false, y, e);
-}
-
-/* The gradient of the data as a convolution of gy, for strides of 1: the filter is turned round, its channels are
-** exchanged. */
-static cvl_conv turned(const cvl_conv *p) {
-  cvl_conv q = *p;
-  q.C = p->K;
-  q.K = p->C;
-  for (int d = 0; d < 3; d++) {
-    q.in[d] = p->out[d];
-    q.out[d] = p->in[d];
-    q.before[d] = (p->filter[d] - 1) * p->dilation[d] - p->before[d];
-  }
-  return q;
+  return run_forward(&(job){.p = p, .x = x, .then = *then, .y = y}, w, e);
 }
 
 bool cvl_lines_data_possible(const cvl_conv *p) {
-  cvl_conv q = turned(p);
+  cvl_conv back = cvl_conv_reversed(p);
   for (int d = 0; d < 3; d++)
-    if (p->stride[d] != 1 || q.before[d] < 0) return false;
-  return cvl_lines_possible(&q);
+    if (p->stride[d] != 1 || back.before[d] < 0) return false;
+  return cvl_lines_possible(&back);
 }
 
 int cvl_lines_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                             cvl_err *e) {
-  cvl_conv q = turned(p);
-  int64_t taps = p->filter[0] * p->filter[1] * p->filter[2];
-  float *turned_w = cvl_scratch_take(taps * p->C * p->K, e);
-  int rc;
-  if (turned_w == NULL) return -1;
-  for (int64_t f = 0; f < taps; f++)
-    for (int64_t k = 0; k < p->K; k++)
-      for (int64_t c = 0; c < p->C; c++)
-        turned_w[((taps - 1 - f) * p->K + k) * p->C + c] = w[(f * p->C + c) * p->K + k];
-  rc = run_forward(&q, gy, turned_w, &(cvl_epilogue){0}, add, gx, e);
-  cvl_scratch_give(turned_w);
-  return rc;
+  cvl_conv back = cvl_conv_reversed(p);
+  return run_forward(&(job){.p = &back, .x = gy, .y = gx, .add = add, .reversed = true}, w, e);
 }
 
 /* sum {sums, K} += lines [o1, o1 + lines) of a unit. */

@@ -80,9 +80,8 @@ typedef struct {
   const cvl_block *block;
   int64_t nr, sums;
   cvl_soon now;
-  int64_t column,
-      panel; /* after it come stretches from `next` on of the panel of this column, as many floats on, */
-  int next; /* or, behind the last panel, this one of what follows the block */
+  int64_t column, panel; /* to come: stretches of the panel of this column, so many floats on, */
+  int next;              /* from `next` on, or, behind the last panel, of what follows the block */
 } asking;
 
 static asking start_asking(const cvl_tile *tile, const cvl_block *b) {

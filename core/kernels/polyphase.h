@@ -13,6 +13,11 @@
 
 #include "kernels/vector.h"
 
+/* The algorithm's numbers, of winograd.h. */
+enum { READS = 9, STEP = 8, WRITES = 4, SOURCES = 9, FILTERS = 6, TARGETS = 5, INSET = 0 };
+#define PRODUCTS(x) \
+  x(0, 0, 0) x(1, 1, 1) x(2, 2, 2) x(3, 3, 3) x(4, 4, 4) x(5, 5, 0) x(6, 5, 1) x(7, 5, 2) x(8, 5, 3)
+
 /* B^T d of F(4, 2), all but the point at infinity */
 INLINE void finite_points(vec *o, vec d0, vec d1, vec d2, vec d3) {
   vec odd_b = 2.25f * d1 - d3, even_b = 2.25f * d0 - d2, odd_a = d3 - 0.25f * d1,

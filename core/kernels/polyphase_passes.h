@@ -2,22 +2,7 @@
 #include "kernels/polyphase.h"
 
 #define TABLE cvl_polyphase
-#define PRODUCTS                                                                              \
-  {                                                                                           \
-    {0, 0, 0}, {1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {4, 4, 4}, {5, 5, 0}, {6, 5, 1}, {7, 5, 2}, { \
-      8, 5, 3                                                                                 \
-    }                                                                                         \
-  }
-enum {
-  AXES = 2,
-  READS = 9,
-  WRITES = 4,
-  STEP = 8,
-  SOURCES = 9,
-  FILTERS = 6,
-  TARGETS = 5,
-  INSET = 0
-};
+enum { AXES = 2 };
 #include "kernels/winograd_passes.h"
 
 static void back_input(const float *const *pixel, int64_t C, float *v, int64_t plane,
@@ -31,6 +16,7 @@ static void back_output(const float *m, int64_t plane, int64_t columns, const cv
 }
 
 /* Sources and targets have changed places. */
+#define BACK(source, filter, target) {target, filter, source},
 const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
                                                       .axes = AXES,
                                                       .reads = 5,
@@ -39,16 +25,8 @@ const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
                                                       .sources = TARGETS,
                                                       .filters = FILTERS,
                                                       .targets = SOURCES,
-                                                      .products = 9,
-                                                      .product = {{0, 0, 0},
-                                                                  {1, 1, 1},
-                                                                  {2, 2, 2},
-                                                                  {3, 3, 3},
-                                                                  {4, 4, 4},
-                                                                  {0, 5, 5},
-                                                                  {1, 5, 6},
-                                                                  {2, 5, 7},
-                                                                  {3, 5, 8}},
+                                                      .products = COUNT,
+                                                      .product = {PRODUCTS(BACK)},
                                                       .input = back_input,
                                                       .output = back_output,
                                                       .filter = filter};

@@ -1,7 +1,7 @@
 /*
-** The passes of winograd.h for one algorithm and one kind of operands: included by *_isa.c files with
-** the algorithm's numbers, AXES to INSET, its PRODUCTS and its name in TABLE defined, behind its transforms along one
-** axis, input_1d and so on. Operands are floats unless vector_bf16.h is there.
+** The passes of winograd.h for one algorithm and one kind of operands: included by *_isa.c files behind the algorithm's
+** numbers, its PRODUCTS and its transforms along one axis, input_1d and so on, with AXES and its name in TABLE defined.
+** Operands are floats unless vector_bf16.h is there.
 */
 #include <stddef.h>
 
@@ -60,6 +60,9 @@ static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw,
   filter_gradient_taps(filter_gradient_1d, FILTERS, u, plane, n, gw, tap);
 }
 
+#define FORTH(source, filter, target) {source, filter, target},
+enum { COUNT = sizeof((cvl_product[]){PRODUCTS(FORTH)}) / sizeof(cvl_product) };
+
 const cvl_winograd OF_OPERANDS(TABLE) = {.pack = PACK,
                                          .axes = AXES,
                                          .reads = READS,
@@ -68,9 +71,8 @@ const cvl_winograd OF_OPERANDS(TABLE) = {.pack = PACK,
                                          .sources = SOURCES,
                                          .filters = FILTERS,
                                          .targets = TARGETS,
-                                         .products = sizeof((cvl_product[])PRODUCTS) /
-                                                     sizeof(cvl_product),
-                                         .product = PRODUCTS,
+                                         .products = COUNT,
+                                         .product = {PRODUCTS(FORTH)},
                                          .inset = INSET,
                                          .input = input,
                                          .sum_input = {input_first, input_second},

@@ -2,18 +2,5 @@
 #include "kernels/winograd_two.h"
 
 #define TABLE cvl_winograd_two
-#define PRODUCTS                      \
-  {                                   \
-    {0, 0, 0}, {1, 1, 1}, { 2, 2, 2 } \
-  }
-enum {
-  AXES = 2,
-  READS = 2,
-  WRITES = 2,
-  STEP = 2,
-  SOURCES = 3,
-  FILTERS = 3,
-  TARGETS = 3,
-  INSET = 1
-};
+enum { AXES = 2 };
 #include "kernels/winograd_passes.h"

@@ -37,6 +37,10 @@ typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* The compiler takes pointer p for another one from here on: what is unrolled steps along it, where GCC would else make all
+** addresses first, and for these put vectors from registers into memory. */
+#define FORGET(p) __asm__("" : "+r"(p))
+
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 /* Past the caches, when a vector is a whole line of them: for results that are larger than the last one. Needs an aligned

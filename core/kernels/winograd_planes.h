@@ -15,12 +15,13 @@
 #include "kernels/winograd.h"
 
 /*
-** Between the two directions, AVX-512 keeps a few rows of vectors in its registers, if the loops over them are unrolled. With
-** fewer registers all rows are put aside.
+** Between the two directions, AVX-512 keeps a few rows of vectors in its registers, if the loops over them are unrolled: for
+** other rows what comes before is done again. With fewer registers all rows are put aside.
 */
 enum {
-  MOST = 9, /* length of a transform along one axis, either side */
-  KEPT = LANES == 16 ? 18 : MOST * MOST,
+  MOST = 9,                              /* length of a transform along one axis, either side */
+  KEPT = LANES == 16 ? 18 : MOST * MOST, /* vectors, of planes */
+  KEPT_PIXELS = LANES == 16 ? 24 : MOST * MOST, /* and of pixels */
   UNROLLED = LANES == 16 ? MOST : 1,
   TAPS = AXES == 2 ? 9 : 3,
   ROWS_AHEAD = 8 /* rows of the filter between what is transformed and what is asked for */
@@ -56,6 +57,7 @@ INLINE void to_planes(transform *f, put *write, const int size, const int places
     vec half[MOST][MOST], in[MOST], out[MOST];
 #pragma GCC unroll UNROLLED
     for (int s = 0; s < size; s++) {
+      FORGET(pixel);
 #pragma GCC unroll 9
       for (int r = 0; r < size; r++) in[r] = load(pixel[r * size + s] + c);
       f(out, in);
@@ -64,6 +66,7 @@ INLINE void to_planes(transform *f, put *write, const int size, const int places
     }
 #pragma GCC unroll UNROLLED
     for (int r = first; r < end; r++) {
+      FORGET(v);
       f(out, half[r]);
 #pragma GCC unroll 9
       for (int s = 0; s < places; s++, v += plane) write(v, out[s]);
@@ -142,23 +145,32 @@ INLINE void line_to_pixels(transform *f, const int places, const int size, const
 INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
                       const epilogue_part *p, const bool shift, const float *const *residual,
                       float *const *pixel, int64_t k, int64_t n, const bool past) {
-  vec half[MOST][MOST], in[MOST], out[MOST];
+  const int rows = KEPT_PIXELS / places;
   if (AXES == 1) {
     line_to_pixels(f, places, size, m, plane, p, shift, residual, pixel, k, n, past);
     return;
   }
-  for (int s = 0; s < places; s++, m += plane) {
+#pragma GCC unroll UNROLLED
+  for (int first = 0; first < size; first += rows) {
+    const int end = first + rows < size ? first + rows : size;
+    vec half[MOST][MOST], in[MOST], out[MOST];
+    const float *from = m;
+#pragma GCC unroll UNROLLED
+    for (int s = 0; s < places; s++, from += plane) {
+      FORGET(from);
 #pragma GCC unroll 9
-    for (int r = 0; r < places; r++) in[r] = load(m + r * places * plane);
-    f(out, in);
+      for (int r = 0; r < places; r++) in[r] = load(from + r * places * plane);
+      f(out, in);
 #pragma GCC unroll 9
-    for (int r = 0; r < size; r++) half[r][s] = out[r];
-  }
-  for (int r = 0; r < size; r++) {
-    f(out, half[r]);
+      for (int r = first; r < end; r++) half[r][s] = out[r];
+    }
+#pragma GCC unroll UNROLLED
+    for (int r = first; r < end; r++) {
+      f(out, half[r]);
 #pragma GCC unroll 9
-    for (int s = 0; s < size; s++)
-      put_pixel(pixel, r * size + s, out[s], p, shift, residual, k, n, past);
+      for (int s = 0; s < size; s++)
+        put_pixel(pixel, r * size + s, out[s], p, shift, residual, k, n, past);
+    }
   }
 }
 

@@ -22,12 +22,12 @@ enum { READS = 6, STEP = 4, WRITES = 4, SOURCES = 6, FILTERS = 6, TARGETS = 6, I
 INLINE void input_1d(vec *o, const vec *d) {
   vec even_b = d[4] - B2 * d[2], odd_b = d[3] - B2 * d[1], even_a = d[4] - A2 * d[2],
       odd_a = d[3] - A2 * d[1];
-  o[0] = (A2 * B2) * d[0] - (A2 + B2) * d[2] + d[4];
+  o[0] = d[4] - (A2 + B2) * d[2] + (A2 * B2) * d[0];
   o[1] = even_b + PA * odd_b;
   o[2] = even_b - PA * odd_b;
   o[3] = even_a + PB * odd_a;
   o[4] = even_a - PB * odd_a;
-  o[5] = (A2 * B2) * d[1] - (A2 + B2) * d[3] + d[5];
+  o[5] = d[5] - (A2 + B2) * d[3] + (A2 * B2) * d[1];
 }
 
 /* A^T m */

@@ -54,10 +54,6 @@ static void transform_tiles(const job *j, int64_t first, int64_t last, float *v,
   int64_t nr = j->tile->nr;
   for (int64_t t = first; t < last; t++) {
     int64_t word = (t - first) / j->pack, part = (t - first) % j->pack;
-    if (t + 1 < j->tiles) {
-      cvl_tile_prefetch(&j->read, t + 1, j->x, 0, j->read.C);
-      cvl_tile_prefetch(&j->written, t + 1, j->gy, 0, j->written.C);
-    }
     cvl_tile_pixels_read(&j->read, t, j->x, j->zeros, pixel);
     j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
                                  j->words * CVL_CHUNK);

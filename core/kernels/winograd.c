@@ -25,7 +25,8 @@ enum {
   LEAST_TASKS = 3,             /* for each thread */
   OWN = 5 << 18,
   OVERFLOW = 3 << 17,         /* floats of v that such a cache does not hold */
-  FEW_TILES = 8 * MOST_BLOCK, /* fewer leave little to do for each reading of the filters */
+  FEW_TILES = 8 * MOST_BLOCK, /* fewer leave little to do for each reading of the filters, */
+  FEWEST_TILES = 64,          /* and these less */
   FILTER_ROWS = 32,           /* source channels of a task that transforms the filter */
   GROUP = 128,                /* target channels between the second and the third step */
   MOST_ROWS = 192,            /* in one product: their rows of V stay in a core's own cache */
@@ -137,10 +138,12 @@ bool cvl_winograd_possible(const cvl_conv *p) {
   return axes == 2 || (axes == 1 && p->stride[1] == 1);
 }
 
-/* Whether the second order suits: `of_tiles` floats of tiles, `of_filters` of filters, transformed. */
-static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters) {
+/* Whether the second order suits: `of_tiles` floats of tiles, `of_filters` of filters, transformed, to `channels`. One panel
+** would be one task. */
+static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters, int64_t channels) {
+  bool many = of_filters > MANY_BYTES / 4 && of_filters >= of_tiles;
   return of_tiles <= FEW_BYTES / 4 &&
-         ((of_filters > MANY_BYTES / 4 && of_filters >= of_tiles) || tiles < MOST_BLOCK);
+         ((many && channels > CVL_TILE_MAX_COLUMNS) || tiles < MOST_BLOCK);
 }
 
 /*
@@ -152,7 +155,7 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters)
 ** Not counted with bfloat16 operands, which only Winograd's products take.
 */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
-  const double strided = 1.1, few = 1.35, overflow = 1.4;
+  const double strided = 1.1, few = 1.2, fewest = 1.35, overflow = 1.4;
   const cvl_winograd *a = cvl_winograd_used(p, pass == CVL_DATA);
   bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
   const int64_t *made = data ? p->in : p->out;
@@ -167,9 +170,9 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
                                  of_tile * (double)(sources * from + targets * to)) +
                 of_filter * (double)(filters * from * to);
   if (filter || p->stride[1] == 1 || p->bf16) return work;
-  if (tiles < FEW_TILES) work *= few;
+  if (tiles < FEW_TILES) work *= tiles < FEWEST_TILES ? fewest : few;
   if (sources * MOST_BLOCK / 2 * from > OVERFLOW &&
-      !is_second_order(tiles, sources * tiles * from, filters * from * to))
+      !is_second_order(tiles, sources * tiles * from, filters * from * to, to))
     work *= overflow;
   return work * strided;
 }
@@ -416,7 +419,8 @@ static int run(job *j, const cvl_conv *p, cvl_err *e) {
           of_filters = j->filters * j->depth * j->target.C;
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
-  rc = is_second_order(j->tiles, of_tiles, of_filters) ? run_panels(j, e) : run_blocks(j, e);
+  rc = is_second_order(j->tiles, of_tiles, of_filters, j->target.C) ? run_panels(j, e)
+                                                                    : run_blocks(j, e);
   cvl_scratch_give(j->u);
   cvl_scratch_give(j->v);
   cvl_scratch_give(j->m);

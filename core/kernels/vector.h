@@ -83,7 +83,26 @@ INLINE ivec lanes_of(unsigned bits) {
 #endif
 }
 
-/* The first n < LANES floats; the rest is zero. */
+/* The first n floats, 0 <= n < LANES; the rest is zero, and stays as it is where it is stored. */
+#if defined(__AVX512F__)
+INLINE vec load_part(const float *p, int64_t n) {
+  return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+INLINE void store_part(float *p, vec v, int64_t n) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+}
+#elif defined(__AVX__)
+INLINE __m256i lanes_before(int64_t n) {
+  static const int32_t all[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256((const __m256i_u *)(all + LANES - n));
+}
+INLINE vec load_part(const float *p, int64_t n) {
+  return (vec)_mm256_maskload_ps(p, lanes_before(n));
+}
+INLINE void store_part(float *p, vec v, int64_t n) {
+  _mm256_maskstore_ps(p, lanes_before(n), (__m256)v);
+}
+#else
 INLINE vec load_part(const float *p, int64_t n) {
   vec v = {0};
   for (int64_t i = 0; i < n; i++) v[i] = p[i];
@@ -92,6 +111,7 @@ INLINE vec load_part(const float *p, int64_t n) {
 INLINE void store_part(float *p, vec v, int64_t n) {
   for (int64_t i = 0; i < n; i++) p[i] = v[i];
 }
+#endif
 
 /* A whole vector when n >= LANES, which the compiler knows in the loops that matter, else the first n floats. */
 INLINE vec load_n(const float *p, int64_t n) { return n >= LANES ? load(p) : load_part(p, n); }

@@ -123,9 +123,11 @@ void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out);
 typedef struct cvl_tiled {
   int64_t H, W, C, top, left, step[2], size[2], high, wide;
   bool mirrored[2];
+  int64_t offset[CVL_MOST_READS * CVL_MOST_READS]; /* of a tile's pixels from its first */
 } cvl_tiled;
 
-/* Steps and sizes where the algorithm is along an axis; elsewhere they are 1. */
+/* The rest of a map whose extent and direction are set. Steps and sizes are those where the algorithm is along an axis;
+** elsewhere they are 1. */
 void cvl_tiled_set(cvl_tiled *g, const cvl_conv *p, int64_t step, int64_t size);
 
 /* Pointers to the pixels of a tile; `outside` for those that lie outside the map. */

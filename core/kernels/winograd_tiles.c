@@ -4,31 +4,47 @@
 #include "kernels/winograd.h"
 
 void cvl_tiled_set(cvl_tiled *g, const cvl_conv *p, int64_t step, int64_t size) {
+  int64_t down = g->mirrored[0] ? -g->W : g->W, across = g->mirrored[1] ? -1 : 1;
   for (int d = 0; d < 2; d++) {
     g->step[d] = cvl_winograd_along(p, d + 1) ? step : 1;
     g->size[d] = cvl_winograd_along(p, d + 1) ? size : 1;
   }
+  for (int64_t i = 0; i < g->size[0] * g->size[1]; i++)
+    g->offset[i] = (i / g->size[1] * down + i % g->size[1] * across) * g->C;
 }
 
-/* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede. */
-static void find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) {
-  *h = tile / g->wide % g->high * g->step[0] - g->top;
+/* The row and the column of a tile's first pixel, which the others follow or, mirrored, precede; returns its image. */
+static int64_t find_tile(const cvl_tiled *g, int64_t tile, int64_t *h, int64_t *w) {
+  int64_t row = tile / g->wide;
+  *h = row % g->high * g->step[0] - g->top;
   *w = tile % g->wide * g->step[1] - g->left;
   if (g->mirrored[0]) *h = g->H - 1 - *h;
   if (g->mirrored[1]) *w = g->W - 1 - *w;
+  return row / g->high;
 }
 
+/* Of `size` places from `first` on, or back from there, those before the first and behind the last of 0 .. n - 1. */
+static void find_missing(int64_t first, bool back, int64_t size, int64_t n, int64_t *before,
+                         int64_t *behind) {
+  if (back) first = n - 1 - first;
+  *before = clamp(-first, 0, size);
+  *behind = clamp(first + size - n, 0, size - *before);
+}
+
+/* All as if they were inside, which most are, then those that are not. */
 void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outside, float **pixel) {
-  int64_t down = g->mirrored[0] ? -1 : 1, across = g->mirrored[1] ? -1 : 1, h, w;
-  int64_t column[CVL_MOST_READS]; /* where a column starts in its row, negative outside the map */
-  float *image = map + tile / g->wide / g->high * g->H * g->W * g->C;
-  find_tile(g, tile, &h, &w);
-  for (int64_t j = 0; j < g->size[1]; j++, w += across) column[j] = w < g->W ? w * g->C : -1;
-  for (int64_t i = 0; i < g->size[0]; i++, h += down) {
-    bool inside = h >= 0 && h < g->H;
-    float *row = inside ? image + h * g->W * g->C : NULL;
-    for (int64_t j = 0; j < g->size[1]; j++)
-      *pixel++ = inside && column[j] >= 0 ? row + column[j] : outside;
+  const int64_t rows = g->size[0], columns = g->size[1];
+  int64_t h, w, image = find_tile(g, tile, &h, &w), above, below, left, right;
+  uintptr_t at = (uintptr_t)map + (uintptr_t)(((image * g->H + h) * g->W + w) * g->C) * sizeof *map;
+  for (int64_t i = 0; i < rows * columns; i++)
+    pixel[i] = (float *)(at + (uintptr_t)g->offset[i] * sizeof *map);
+  find_missing(h, g->mirrored[0], rows, g->H, &above, &below);
+  find_missing(w, g->mirrored[1], columns, g->W, &left, &right);
+  for (int64_t i = 0; i < above * columns; i++) pixel[i] = outside;
+  for (int64_t i = (rows - below) * columns; i < rows * columns; i++) pixel[i] = outside;
+  for (int64_t r = 0; r < rows && left + right > 0; r++) {
+    for (int64_t i = 0; i < left; i++) pixel[r * columns + i] = outside;
+    for (int64_t i = columns - right; i < columns; i++) pixel[r * columns + i] = outside;
   }
 }
 
@@ -40,17 +56,16 @@ void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, co
 
 void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,
                        int64_t channels) {
-  int64_t h, w;
-  find_tile(g, tile, &h, &w);
+  int64_t h, w, image = find_tile(g, tile, &h, &w);
   if (g->mirrored[0]) h -= g->size[0] - 1;
   if (g->mirrored[1]) w -= g->size[1] - 1;
   int64_t right = min(w + g->size[1], g->W), bottom = min(h + g->size[0], g->H), left = max(w, 0);
   int64_t pieces = channels == g->C ? 1 : right - left; /* of a row */
   int64_t length = channels == g->C ? (right - left) * g->C : channels;
-  const float *image = map + tile / g->wide / g->high * g->H * g->W * g->C + c;
+  map += image * g->H * g->W * g->C + c;
   for (int64_t r = max(h, 0); r < bottom; r++)
     for (int64_t p = 0; p < pieces; p++) {
-      const float *from = image + (r * g->W + left + p) * g->C;
+      const float *from = map + (r * g->W + left + p) * g->C;
       for (int64_t i = 0; i < length; i += CVL_LINE) __builtin_prefetch(from + i, 0, 2);
     }
 }

@@ -181,4 +181,9 @@ describe("scripts/speedrun_cifar.lua", function()
     local first, second = r.out:match "seed 1: .* views (0%.%d+), in .*seed 2: .* views (0%.%d+), in"
     assert.matches(("mean of 2: %.4f, the longest in"):format((tonumber(first) + tonumber(second)) / 2), r.out)
   end)
+
+  it("leaves products in float32 where the CPU does not multiply bfloat16 itself", function()
+    local r = run({ "scripts/speedrun_cifar.lua", "--help" }, { before = "CONVLUA_ISA=baseline" })
+    assert.matches("bf16%-full %(float32%)\n", r.out)
+  end)
 end)

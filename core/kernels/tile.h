@@ -54,8 +54,8 @@ typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_til
 
 /* row[i][j] = (adding ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr. What is
 ** added to is so last: of a long sum made in blocks each starts at zero, which keeps the rounding error small.
-** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros, as it must be when adding. From `soon` on, if that is not NULL, a line is asked for with
-** each sum, into the second-level cache, unless B was not packed. */
+** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros, as it must be when adding. From `soon` on, if that is not
+** NULL, a line is asked for with each sum, into the second-level cache, unless B was not packed. */
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
                              cvl_tile_mode mode, const float *first, const float *soon);
 

@@ -232,8 +232,9 @@ INLINE const float *tap_of(const float *w, const int64_t tap[2], int t) {
   return w + t / 3 * tap[0] + t % 3 * tap[1];
 }
 
-/* The filter's taps, 3 along an axis, to `places` planes along an axis: row by row where columns are side by side. Where they are far apart
-** rows are near: a square at a time is copied out first, so that every line of the cache that is fetched is used whole. */
+/* The filter's taps, 3 along an axis, to `places` planes along an axis: row by row where columns are side by side. Where
+** they are far apart rows are near: a square at a time is copied out first, so that every line of the cache that is fetched
+** is used whole. */
 INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
                           const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                           int64_t columns, int nr, float *u, int64_t plane) {

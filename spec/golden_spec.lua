@@ -137,15 +137,13 @@ describe("ResNet18 and PyTorch", function()
     end
   end)
 
-  -- A rounding can take a number across a ReLU, on some instruction sets and not on others; then gradients
-  -- part by per cent. In batch 3 none is near enough, and in one of the first two at the least.
+  -- A rounding can take a number across a ReLU, in some batches and on some instruction sets; then gradients part by
+  -- per cent. In these batches none is near enough on any. Double precision is held against PyTorch's above.
   it("agree about every gradient in single precision", function()
-    local third = single_from_double(3)
-    assert(third <= 1e-4, ("batch 3: relative error %.3g"):format(third))
-    local agree, why = pcall(check_gradients, "float32", 1e-4)
-    if agree then return end
-    local second = single_from_double(2)
-    assert(second <= 1e-4, ("batch 1: %s; batch 2: relative error %.3g"):format(why, second))
+    for _, batch in ipairs { 3, 5, 7 } do
+      local error = single_from_double(batch)
+      assert(error <= 1e-4, ("batch %d: relative error %.3g"):format(batch, error))
+    end
   end)
 
   it("lose the same in ten steps of SGD in double precision", function()

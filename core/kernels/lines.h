@@ -1,9 +1,9 @@
 /*
 ** Convolution of few channels whose filters fill vectors, forward and both gradients: of the data with a stride of 1, as a
-** convolution of gy. A line of the filter, its
-** last spatial axis with the channels, meets a line of x that lies side by side in memory, so that both are matrix products
-** of x as it lies, without patches: all that is copied is x with its padding. One group, no dilation along the lines; lines
-** of the filter that meet only padding are left out. The contracts are those of conv.h.
+** convolution of gy. A line of the filter, its last spatial axis with the channels, meets a line of x that lies side by side
+** in memory, so that all are matrix products of x, or gy, as it lies, without patches: all that is copied is x with its
+** padding. One group, no dilation along the lines; lines of the filter that meet only padding are left out. The contracts
+** are those of conv.h.
 */
 #ifndef CVL_KERNELS_LINES_H
 #define CVL_KERNELS_LINES_H

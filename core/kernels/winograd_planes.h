@@ -27,6 +27,8 @@ enum {
   ROWS_AHEAD = 8 /* rows of the filter between what is transformed and what is asked for */
 };
 
+_Static_assert(KEPT >= MOST && KEPT_PIXELS >= MOST, "a row is kept at the least");
+
 typedef void transform(vec *out, const vec *in);
 typedef void put(float *to, vec v);
 

@@ -38,6 +38,10 @@ local work = {
     y:sum():backward()
     return y, a.grad, b.grad
   end,
+  ["matrix products of few blocks of rows"] = function()
+    local a, b = convlua.randn { 700, 250 }, convlua.randn { 700, 190 }
+    return a:transpose():matmul(a), a:transpose():matmul(b), b:transpose():contiguous():matmul(a)
+  end,
   ["matrix products in float64"] = function()
     local options = { dtype = "float64" }
     return convlua.matmul(convlua.randn({ 200, 300 }, options), convlua.randn({ 300, 170 }, options))

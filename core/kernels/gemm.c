@@ -146,6 +146,23 @@ static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
   return j->row_blocks * ceil_div(panels, *group);
 }
 
+/* Lower blocks where tasks are few: of the heights the one with which the last thread is ready soonest. Rows are summed
+** alike in blocks of any height. */
+static void share_rows(job *j, int64_t panels, int threads) {
+  int64_t group, tasks = tasks_of(j, panels, &group), per_block = tasks / j->row_blocks;
+  int64_t M = j->g->M, best = INT64_MAX, first = j->row_blocks;
+  if (tasks >= 4 * threads) return;
+  for (int64_t blocks = first; blocks * per_block <= 4 * threads; blocks++) {
+    int64_t height = round_up(ceil_div(M, blocks), j->tile->mr);
+    int64_t last = height * ceil_div(ceil_div(M, height) * per_block, threads);
+    if (last < best) {
+      best = last;
+      j->block_m = height;
+    }
+  }
+  j->row_blocks = ceil_div(M, j->block_m);
+}
+
 /* The whole product with room for `workers` blocks of A: cvl_threads(), or 1 from within a parallel body. */
 static int product(const cvl_gemm *g, int workers, cvl_err *e) {
   job j = plan(g);
@@ -157,6 +174,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     clear(g);
     return 0;
   }
+  if (worth && workers > 1) share_rows(&j, ceil_div(min(g->N, PIECE), j.tile->nr), workers);
   if (!j.in_place && (j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take((int64_t)workers * CVL_BLOCK_FLOATS, e)) == NULL) goto done;
   for (j.n0 = 0; j.n0 < g->N; j.n0 = j.n1) {

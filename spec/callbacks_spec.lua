@@ -171,6 +171,36 @@ describe("train.lr_schedule", function()
   end)
 end)
 
+describe("train.progressive_resizing", function()
+  local pool = convlua.nn.GlobalAvgPool2D {}
+
+  -- Sizes of what the model gets, each batch's, in three epochs of one training and one validation image.
+  local function sizes(callback)
+    local seen, model = {}, toy.model(0)
+    local images = { { convlua.ones { 1, 8, 8, 1 }, convlua.zeros { 1, 1 } } }
+    local loop = train.Loop { training = images, validation = images, optimizer = toy.optimizer(model),
+      loss = toy.loss, callbacks = { callback } }
+    loop:fit(convlua.nn.Function(function(x)
+      seen[#seen + 1] = table.concat(x.shape, "x", 2, 3)
+      return model(pool(x))
+    end), { epochs = 3 })
+    return seen
+  end
+
+  it("gives training images the size of their epoch, validation those there are", function()
+    local callback = train.progressive_resizing(function(epoch, epochs)
+      if epoch < epochs then return epoch == 1 and 4 or { 5, 6 } end
+    end)
+    assert.same({ "4x4", "8x8", "5x6", "8x8", "8x8", "8x8" }, sizes(callback))
+  end)
+
+  it("names a size that is none", function()
+    assert.raises_like(function() sizes(train.progressive_resizing(function() return "half" end)) end,
+      "'progressive_resizing' at batch_start: resize: size must be a whole number from 1, or a list of 2 of them, got half")
+    assert.raises_like(function() train.progressive_resizing(20) end, "function (epoch, epochs) expected, got number")
+  end)
+end)
+
 describe("train.early_stopping", function()
   it("ends the fit when the metric has not got better for `patience` epochs", function()
     local stopper = train.early_stopping { metric = "val_accuracy", patience = 2 }

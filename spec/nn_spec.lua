@@ -359,3 +359,56 @@ describe("nn.views", function()
     assert.raises_like(function() nn.views(model, { flips = true }) end, "views: unknown option 'flips'")
   end)
 end)
+
+describe("nn.resize", function()
+  local function row(values) return convlua.tensor(values, { dtype = "float64" }):reshape(1, -1, 1) end
+  local function resized(values, o) return nn.resize(row(values), o):reshape(-1) end
+
+  it("takes means of the area that a pixel covers", function()
+    assert.close({ 1.5, 3.5 }, resized({ 1, 2, 3, 4 }, { size = 2 }))
+    assert.close({ 4 / 3, 8 / 3 }, resized({ 1, 2, 3 }, { size = 2 })) -- a pixel and a half each
+    assert.close({ 1, 1.5, 2 }, resized({ 1, 2 }, { size = 3 }))
+  end)
+
+  it("weighs linearly by distance", function()
+    assert.close({ 1, 1.25, 1.75, 2 }, resized({ 1, 2 }, { size = 4, mode = "bilinear" }))
+    -- 3 pixels at 1/2, 3/2, 5/2, seen from 3/4 and 9/4 with a reach of 3/2: 5/6, 1/2 and 0 before division
+    assert.close({ (5 + 2 * 3) / 8, (2 * 3 + 3 * 5) / 8 }, resized({ 1, 2, 3 }, { size = 2, mode = "bilinear" }))
+  end)
+
+  it("treats axes alike, in images as in signals and volumes", function()
+    convlua.manual_seed(1)
+    local x = convlua.randn({ 2, 5, 6, 7, 3 }, { dtype = "float64" })
+    local y = nn.resize(x, { size = { 3, 6, 9 } })
+    assert.same({ 2, 3, 6, 9, 3 }, y.shape)
+    assert.close(y, nn.resize(x:permute(1, 4, 2, 3, 5), { size = { 9, 3, 6 } }):permute(1, 3, 4, 2, 5))
+    assert.close(convlua.ones { 2, 4, 5, 3 }, nn.resize(convlua.ones { 2, 32, 32, 3 }, { size = { 4, 5 } }))
+  end)
+
+  it("resizes bilinearly as io.resize does, bytes apart", function()
+    convlua.manual_seed(1)
+    local bytes = (convlua.rand { 32, 31, 3 } * 255):to "uint8"
+    local y = nn.resize(bytes:to("float32"):reshape(1, 32, 31, 3), { size = { 20, 40 }, mode = "bilinear" })
+    local gap = (y:reshape(20, 40, 3) - convlua.io.resize(bytes, 20, 40):to "float32"):abs():max():item()
+    assert.is_true(gap < 1.01) -- io.resize rounds twice
+  end)
+
+  it("has gradients, also through views", function()
+    convlua.manual_seed(1)
+    local x = convlua.randn({ 5, 2, 6, 2 }, { dtype = "float64", requires_grad = true })
+    for _, mode in ipairs { "area", "bilinear" } do
+      assert.is_true(convlua.autograd.gradcheck(function(t)
+        return nn.resize(t:permute(2, 1, 3, 4), { size = { 3, 8 }, mode = mode })
+      end, { x }))
+    end
+  end)
+
+  it("names what it got", function()
+    local x = convlua.ones { 1, 4, 4, 1 }
+    assert.raises_like(function() nn.resize(x) end, "resize: option 'size' is missing")
+    assert.raises_like(function() nn.resize(x, { size = 0 }) end, "a whole number from 1, or a list of 2 of them, got 0")
+    assert.raises_like(function() nn.resize(x, { size = { 2, 2, 2 } }) end, "a list of 2 of them, got {2, 2, 2}")
+    assert.raises_like(function() nn.resize(x, { size = 2, mode = "cubic" }) end, "mode must be one of area, bilinear, got 'cubic'")
+    assert.raises_like(function() nn.resize(convlua.ones { 2, 2 }, { size = 2 }) end, "x {N, (spatial), C} expected, got {2, 2}")
+  end)
+end)

@@ -6,6 +6,7 @@
 --   nn.relu, nn.gelu, ...                activations, for Sequential and as functions
 --   nn.softmax_cross_entropy, nn.mse ... losses (losses.lua)
 --   nn.views(model, {...})               the mean over several views of an image (nn/views.lua)
+--   nn.resize(x, {...})                  images of another size (nn/resize.lua)
 --   nn.options(given, defaults, who)     options of modules (nn/options.lua)
 --   nn.conv_norm(conv, norm, x, residual)  norm(conv(x), residual), in inference in one pass
 --   nn.conv_pool(conv, pool, x)          pool(conv(x)), in one pass where that is faster
@@ -23,7 +24,7 @@ local nn = {
   options = options.read, required = options.required, optional = options.optional,
   choice = options.choice,
   watch = trace.watch, conv_norm = core.conv_norm, conv_pool = core.conv_pool,
-  views = require "convlua.nn.views",
+  views = require "convlua.nn.views", resize = require "convlua.nn.resize",
 }
 
 for _, layer in ipairs(core.layers()) do nn[layer.name] = layer.call end

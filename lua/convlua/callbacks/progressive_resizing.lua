@@ -1,0 +1,27 @@
+--- progressive_resizing(size): trains on images of another size, usually smaller ones first: a step costs
+-- in proportion to the pixels, and what is learnt from few of them holds for many. `size` is a function
+-- of (epoch, epochs), both from 1, that gives a size as nn.resize takes it, or nil for images as they
+-- are. Validation sees them as they are. It is a function of the epoch alone, so a resumed run needs
+-- nothing else. The model has to take images of any size.
+--
+--   train.progressive_resizing(function(epoch, epochs) return epoch <= epochs // 2 and 20 or nil end)
+
+local core = require "convlua.core"
+local handler = require "convlua.callbacks.handler"
+local resize = require "convlua.nn.resize"
+
+local on = {}
+
+function on.batch_start(self, loop)
+  if loop.phase ~= "training" then return end
+  local size = self.size(loop.epoch_index, loop.epoch_count)
+  if size == nil then return end
+  loop.last_input = core.autograd.no_grad(resize, loop.last_input, { size = size })
+end
+
+return function(size)
+  if type(size) ~= "function" then
+    error(("progressive_resizing: function (epoch, epochs) expected, got %s"):format(type(size)), 2)
+  end
+  return handler.new("progressive_resizing", on, { size = size })
+end

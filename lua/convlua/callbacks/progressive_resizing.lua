@@ -1,10 +1,14 @@
---- progressive_resizing(size): trains on images of another size, usually smaller ones first: a step costs
--- in proportion to the pixels, and what is learnt from few of them holds for many. `size` is a function
--- of (epoch, epochs), both from 1, that gives a size as nn.resize takes it, or nil for images as they
--- are. Validation sees them as they are. It is a function of the epoch alone, so a resumed run needs
--- nothing else. The model has to take images of any size.
+--- progressive_resizing(size): trains on images of another size, usually
+-- smaller ones first: a step costs in proportion to the pixels, and what is
+-- learnt from few of them holds for many. `size` is a function of (epoch,
+-- epochs), both from 1, that gives a size as nn.resize takes it, or nil for
+-- images as they are. Validation sees them as they are. The size depends on
+-- the epoch alone, so a resumed run needs nothing else. The model has to take
+-- images of any size.
 --
---   train.progressive_resizing(function(epoch, epochs) return epoch <= epochs // 2 and 20 or nil end)
+--   train.progressive_resizing(function(epoch, epochs)
+--     if epoch <= epochs // 2 then return 20 end
+--   end)
 
 local core = require "convlua.core"
 local handler = require "convlua.callbacks.handler"

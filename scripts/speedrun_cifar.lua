@@ -1,6 +1,7 @@
 --- CIFAR-10 to 94 % in minutes on a CPU: Jordan's small network (models/airbench.lua) and his recipe
--- with Muon, arXiv:2404.00498 and https://github.com/KellerJordan/cifar10-airbench.
---   build/convlua scripts/speedrun_cifar.lua                    three seeds, 10 epochs each
+-- with Muon, arXiv:2404.00498 and https://github.com/KellerJordan/cifar10-airbench. The first epochs see
+-- smaller images, which teach nearly as much in less than half the time.
+--   build/convlua scripts/speedrun_cifar.lua                    three seeds, 11 epochs each
 --   build/convlua scripts/speedrun_cifar.lua --seeds 1 --epochs 4
 
 local convlua = require "convlua"
@@ -17,7 +18,9 @@ local o = options.parse(arg, {
   about = "Trains a small network on CIFAR-10, once for each seed, and tells the mean accuracy.",
   { "seeds", "integer", default = 3, min = 1, help = "how many runs" },
   { "first-seed", "integer", default = 1, help = "of the first of them" },
-  { "epochs", "integer", default = 10, min = 1, help = "passes over the data" },
+  { "epochs", "integer", default = 11, min = 1, help = "passes over the data" },
+  { "small-epochs", "integer", min = 0, help = "the first so many of them with small images (4 of 11)" },
+  { "small-size", "integer", default = 20, min = 9, help = "height and width of these" },
   { "batch-size", "integer", default = 2000, min = 1, help = "images in a step" },
   { "data", "string", value = "PATH", help = "folder of CIFAR-10's binary version, or shapes10" },
   { "precision", { "float32", "bf16", "bf16-full" }, default = FASTEST,
@@ -26,6 +29,7 @@ local o = options.parse(arg, {
   { "validation-count", "integer", min = 1, help = "and of those it is judged by" },
   { "threads", "integer", min = 1, help = "of the CPU kernels (all cores)" },
 })
+local small_epochs = o.small_epochs or o.epochs * 4 // 11
 if o.threads then convlua.threads(o.threads) end
 
 local function norm_offsets(model)
@@ -71,6 +75,10 @@ local function whitening(model, optimizer)
   end
 end
 
+local function size_of(epoch)
+  return epoch <= small_epochs and o.small_size or nil
+end
+
 local function loss(output, target)
   return nn.softmax_cross_entropy(output, target, { label_smoothing = 0.2, reduction = "sum" })
 end
@@ -94,7 +102,7 @@ local function run(seed)
     training = set.training, optimizer = optimizer, loss = loss, metrics = { "loss", "accuracy" },
     precision = o.precision,
     callbacks = { train.progress(), train.lr_schedule(schedule.polynomial { start = 0.24, finish = 0, power = 1 }),
-      whitening(model, whiten) },
+      train.progressive_resizing(size_of), whitening(model, whiten) },
   }
   local start = clock()
   convlua.scope(function()

@@ -165,6 +165,7 @@ describe("Airbench", function()
     assert.equal(1972792, m:count_parameters())
     local logits = m(convlua.randn { 4, 32, 32, 3 })
     assert.same({ 4, 10 }, logits.shape)
+    assert.same({ 4, 10 }, m(convlua.randn { 4, 20, 9, 3 }).shape) -- of any size from 9 on
     convlua.nn.softmax_cross_entropy(logits, convlua.tensor({ 1, 2, 3, 4 }, { dtype = "int64" })):backward()
     for path, parameter in m:named_parameters() do
       local fixed = path == "whiten.filter" or path:find "scale$"

@@ -2,7 +2,7 @@
 seconds that each of the part's steps takes.
 
 usage: bench_torch.py PART WHAT BATCH THREADS LAYOUT SECONDS
-PART and WHAT: gemm SIZE | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES | step or inference NAME | overhead -
+PART and WHAT: gemm ROWS,SUM,COLUMNS,STORED | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES | step or inference NAME | overhead -
 LAYOUT: default or channels_last
 """
 import json
@@ -122,8 +122,12 @@ def conv(what, batch, memory_format):
             "data": backward(True, False), "filter": backward(False, True)}
 
 
-def gemm(size):
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def gemm(what):
+    """STORED: A^T or B^T, the operand that is stored transposed, or nothing."""
+    m, k, n, stored = what.split(",")
+    m, k, n = int(m), int(k), int(n)
+    a = torch.randn(k, m).t() if stored == "A^T" else torch.randn(m, k)
+    b = torch.randn(n, k).t() if stored == "B^T" else torch.randn(k, n)
     return {"gemm": lambda: a @ b}
 
 
@@ -154,7 +158,7 @@ def main():
     torch.manual_seed(1)
     memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     if part == "gemm":
-        runs = gemm(int(what))
+        runs = gemm(what)
     elif part == "overhead":
         runs = overhead()
     else:

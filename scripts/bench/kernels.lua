@@ -5,6 +5,15 @@ local core = require "convlua.core"
 local machine = require "convlua.core.bench"
 local clock = core.system.clock
 
+-- {rows, sum, columns} of a product, and which operand is stored transposed: cubes; 64 channels of 128
+-- images of 32 x 32 times a 1 x 1 filter, and its gradient; X^T X of a 3 x 3 filter of 256 channels (Muon);
+-- a dense layer and its two gradients.
+local matrices = {
+  { 256, 256, 256 }, { 512, 512, 512 }, { 1024, 1024, 1024 },
+  { 131072, 64, 64 }, { 64, 131072, 64, "A^T" }, { 256, 2304, 256, "A^T" },
+  { 128, 3072, 512 }, { 128, 512, 3072, "B^T" }, { 3072, 128, 512, "A^T" },
+}
+
 -- {map, channels in, channels out, filter, stride}: of both stems, and of LeNet.
 local shapes = {
   { 32, 3, 64, 7, 2 }, { 8, 64, 64, 3, 1 }, { 8, 64, 128, 3, 2 }, { 4, 128, 128, 3, 1 },
@@ -54,21 +63,33 @@ return function(bench)
     line("triad of 3 x 64 MiB", "%10.1f GB/s", t.gb_per_s)
   end
 
-  local function measure_product(name, n, dtype)
-    local a, b = convlua.randn({ n, n }, { dtype = dtype }), convlua.randn({ n, n }, { dtype = dtype })
-    local function product() a:matmul(b) end
+  --- {rows, columns} of random numbers, stored by columns if so wanted.
+  local function operand(rows, columns, dtype, transposed)
+    if transposed then return convlua.randn({ columns, rows }, { dtype = dtype }):transpose() end
+    return convlua.randn({ rows, columns }, { dtype = dtype })
+  end
+
+  local function measure_product(name, size, dtype)
+    local m, k, n, stored = table.unpack(size)
+    local a, b = operand(m, k, dtype, stored == "A^T"), operand(k, n, dtype, stored == "B^T")
+    local function product() local _ <close> = a:matmul(b) end
     local t = measure(product, o.seconds / 2)
-    t.gflops = 2 * n ^ 3 / t.median / 1e9
+    t.gflops = 2 * m * k * n / t.median / 1e9
     note(name, t)
     line(name, "%8.2f ms  %7.1f GFLOPS", t.median * 1e3, t.gflops)
-    if dtype == "float32" then bench.compare(name, "gemm", n, 1, { gemm = product }) end
+    if dtype == "float32" then
+      bench.compare(name, "gemm", ("%d,%d,%d,%s"):format(m, k, n, stored or ""), 1, { gemm = product })
+    end
   end
 
   function parts.gemm()
-    for _, n in ipairs { 256, 512, 1024 } do
-      for _, dtype in ipairs { "float32", "float64" } do
-        local name = ("matmul %d^3 %s"):format(n, dtype)
-        if bench.wanted(name) then measure_product(name, n, dtype) end
+    for _, size in ipairs(matrices) do
+      local m, k, n, stored = table.unpack(size)
+      local cube = m == k and k == n
+      local text = cube and m .. "^3" or ("%dx%dx%d"):format(m, k, n) .. (stored and " " .. stored or "")
+      for _, dtype in ipairs(cube and { "float32", "float64" } or { "float32" }) do
+        local name = ("matmul %s %s"):format(text, dtype)
+        if bench.wanted(name) then measure_product(name, size, dtype) end
       end
     end
   end

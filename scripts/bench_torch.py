@@ -2,7 +2,8 @@
 seconds that each of the part's steps takes.
 
 usage: bench_torch.py PART WHAT BATCH THREADS LAYOUT SECONDS
-PART and WHAT: gemm ROWS,SUM,COLUMNS,STORED | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES | step or inference NAME | overhead -
+PART and WHAT: gemm ROWS,SUM,COLUMNS,STORED | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES
+    | step or inference NAME | overhead -
 LAYOUT: default or channels_last
 """
 import json

@@ -194,6 +194,19 @@ describe("train.progressive_resizing", function()
     assert.same({ "4x4", "8x8", "5x6", "8x8", "8x8", "8x8" }, sizes(callback))
   end)
 
+  it("resizes in float32 in a loop of another precision", function()
+    convlua.manual_seed(1)
+    local images, model, seen = convlua.randn { 1, 8, 8, 1 }, toy.model(0), nil
+    local loop = train.Loop { training = { { images, convlua.zeros { 1, 1 } } }, precision = "bf16-full",
+      optimizer = toy.optimizer(model), loss = toy.loss,
+      callbacks = { train.progressive_resizing(function() return 5 end) } }
+    loop:fit(convlua.nn.Function(function(x)
+      seen = convlua.keep(x:clone())
+      return model(pool(x))
+    end), { epochs = 1 })
+    assert.close(convlua.nn.resize(images, { size = 5 }), seen, 0)
+  end)
+
   it("names a size that is none", function()
     assert.raises_like(function() sizes(train.progressive_resizing(function() return "half" end)) end,
       "'progressive_resizing' at batch_start: resize: size must be a whole number from 1, or a list of 2 of them, got half")

@@ -20,7 +20,8 @@ function on.batch_start(self, loop)
   if loop.phase ~= "training" then return end
   local size = self.size(loop.epoch_index, loop.epoch_count)
   if size == nil then return end
-  loop.last_input = core.autograd.no_grad(resize, loop.last_input, { size = size })
+  -- of images, not of the model: no operand is rounded, whatever the loop's precision
+  loop.last_input = core.autograd.precision("float32", core.autograd.no_grad, resize, loop.last_input, { size = size })
 end
 
 return function(size)

@@ -26,8 +26,9 @@ local AT_ONCE = 3 -- steps from one X^T X; its rounding errors at eigenvalues ne
 -- {columns, columns}: X, nine times as high in a layer of 3 x 3, is read twice for all steps.
 local function stepped(x, steps)
   local gram, p = x:transpose():matmul(x), nil
+  local constant = core.eye(x.shape[2], { dtype = x.dtype, device = x.device }) * A
   for step = 1, steps do
-    local q = gram * B + gram:matmul(gram) * C + core.eye(x.shape[2], { dtype = x.dtype, device = x.device }) * A
+    local q = gram * B + gram:matmul(gram) * C + constant
     p = p and p:matmul(q) or q
     if step < steps then gram = q:matmul(gram):matmul(q) end
   end

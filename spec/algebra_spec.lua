@@ -387,6 +387,21 @@ describe("matmul", function()
       same(exact, convlua.matmul(x:cast "float32", columns):cast "int64")
     end
   end)
+  it("multiplies many rows that lie apart, with full and with ragged tiles", function()
+    for _, sizes in ipairs {
+      { 66, 5, 10 }, { 70, 300, 200 }, { 300, 700, 100 }, { 513, 600, 33 }, { 1000, 256, 72 }, { 50000, 16, 64 },
+    } do
+      local m, k, n = table.unpack(sizes)
+      local x = convlua.randint(-5, 5, { m, k + 3 }, { dtype = "int64" })
+      local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
+      local exact, yf = convlua.matmul(x:slice(2, 3, k + 2), y), y:cast "float32"
+      local rows = x:cast "float32":slice(2, 3, k + 2)
+      for _, right in ipairs { yf, yf:transpose():contiguous():transpose() } do
+        local off = convlua.matmul(rows, right):cast "int64" - exact
+        assert.equal(0, off:abs():max():item(), ("%d x %d x %d"):format(m, k, n))
+      end
+    end
+  end)
   it("multiplies vectors, whichever side they are on and however the matrix is stored", function()
     local function by_columns(x) return x:transpose():contiguous():transpose() end
     for _, sizes in ipairs {

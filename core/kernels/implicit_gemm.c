@@ -293,7 +293,7 @@ static void run_lying(const task *t) {
   list_stretches(t, p->source + t->r * p->pitch, 0, t->sums, stretch);
   for (int64_t c = 0; c < t->columns; c += nr, stretch->b += t->panel_size)
     cvl_lying_run(j->tile, j->tile->lying->by_rows, stretch, 1, p->pitch, p->pitch, nr, t->rows,
-                  t->row, c, mode, t->bias != NULL ? t->bias + c : NULL,
+                  t->row, c, nr, mode, t->bias != NULL ? t->bias + c : NULL,
                   (cvl_ahead){.a = c == 0 ? next : 0});
   if (j->past) cvl_past_end();
 }

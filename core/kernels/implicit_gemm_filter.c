@@ -127,7 +127,7 @@ static void run_positions(const lying_sum *l, int64_t q, int64_t count, int64_t 
     bool more = k + nr < last;
     take_panel(s, n, k, pitch, nr, l->packed ? l->panel : NULL, at);
     cvl_lying_run(j->tile, j->tile->lying->by_columns, at, n, step, 1, l->packed ? nr : pitch, l->m,
-                  l->gw, k, q > l->first ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
+                  l->gw, k, nr, q > l->first ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
                   (cvl_ahead){more ? 0 : ahead, more ? s->b + k + nr : next.b, pitch});
   }
 }

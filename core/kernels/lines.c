@@ -140,7 +140,7 @@ static void run_column(const job *j, cvl_lying_kernel *const *kernel, cvl_stretc
   for (int64_t t = 0, i = 0, height; t < tiles; t++, i += height) {
     height = (rows - i) / (tiles - t);
     for (int64_t r = 0; r < height; r++) row[r] = c + (i + r) * j->p->K;
-    kernel[height](s, stretches, a_step, b_row, row, mode, first, NULL);
+    kernel[height](s, stretches, a_step, b_row, row, 0, mode, first, NULL);
     for (int q = 0; q < stretches; q++) s[q].a += height * across;
   }
 }

@@ -53,7 +53,7 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
     memset(c, 0, sizeof c);
     for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
   }
-  kernel(stretch, b->stretches, b_row, aside, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first, NULL);
+  kernel(stretch, b->stretches, b_row, aside, 0, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first, NULL);
   for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
 }
 
@@ -63,12 +63,11 @@ static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
   int64_t j = 0;
   if (b->rows != 1 || b->b_row <= tile->nr || b->layout != CVL_BY_ROWS) return 0;
   for (; j + tile->width <= b->columns; j += tile->width) {
-    float *row = b->row[0] + j;
     for (int s = 0; s < b->stretches; s++) {
       at[s] = b->stretch[s];
       at[s].b += j;
     }
-    tile->thin(at, b->stretches, b->b_row, &row, b->add ? CVL_TILE_ADD : CVL_TILE_SET,
+    tile->thin(at, b->stretches, b->b_row, b->row, j, b->add ? CVL_TILE_ADD : CVL_TILE_SET,
                b->add || b->bias == NULL ? NULL : b->bias + j, NULL);
   }
   return j;
@@ -133,7 +132,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   const int64_t across = across_rows(tile, b->layout);
   const int64_t b_row = b->b_row > 0 ? b->b_row : tile->nr;
   cvl_stretch at[CVL_BLOCK_K];
-  float padded[CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
+  float padded[CVL_TILE_MAX_COLUMNS];
   const cvl_tile_mode mode = b->add ? CVL_TILE_ADD : b->past ? CVL_TILE_PAST : CVL_TILE_SET;
   int64_t done = run_thin(tile, b), panel = done > 0 ? done / tile->nr * b->panel_size : 0;
   asking next = start_asking(tile, b);
@@ -155,8 +154,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       cvl_tile_kernel *kernel = high ? tile->kernel[b->layout] : tile->low[b->layout];
       mr = high ? tile->mr : CVL_TILE_LOW_ROWS;
       if (rows >= mr && columns == tile->nr) {
-        for (int r = 0; r < mr; r++) row[r] = b->row[i + r] + j;
-        kernel(at, b->stretches, b_row, row, mode, first, ask(&next));
+        kernel(at, b->stretches, b_row, b->row + i, j, mode, first, ask(&next));
       } else {
         run_edge(kernel, (int)mr, b, at, b_row, b->row + i, rows < mr ? rows : mr, j, columns,
                  first);
@@ -167,18 +165,37 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   if (mode == CVL_TILE_PAST) cvl_past_end();
 }
 
+/* A tile of fewer than nr columns, made aside. */
+static void run_lying_edge(cvl_lying_kernel *kernel, const cvl_stretch *s, int stretches,
+                           int64_t a_step, int64_t b_row, int64_t rows, float *const *row,
+                           int64_t column, int64_t columns, cvl_tile_mode mode, const float *first,
+                           const cvl_ahead *next) {
+  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
+  float padded[CVL_TILE_MAX_COLUMNS] = {0};
+  size_t bytes = (size_t)columns * sizeof(float);
+  if (first != NULL) first = memcpy(padded, first, bytes);
+  for (int64_t i = 0; i < rows; i++) {
+    aside[i] = memset(c[i], 0, sizeof c[i]);
+    if (mode == CVL_TILE_ADD) memcpy(c[i], row[i] + column, bytes);
+  }
+  kernel(s, stretches, a_step, b_row, aside, 0, mode, first, next);
+  for (int64_t i = 0; i < rows; i++) memcpy(row[i] + column, c[i], bytes);
+}
+
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
                    int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
-                   float *const *row, int64_t column, cvl_tile_mode mode, const float *first,
-                   cvl_ahead next) {
+                   float *const *row, int64_t column, int64_t columns, cvl_tile_mode mode,
+                   const float *first, cvl_ahead next) {
   int64_t tiles = (rows + tile->mr - 1) / tile->mr;
   cvl_stretch at[CVL_BLOCK_K];
-  float *to[CVL_TILE_MAX_ROWS];
   memcpy(at, s, (size_t)stretches * sizeof *at);
   for (int64_t t = 0, i = 0, height; t < tiles; t++, i += height) {
     height = (rows - i) / (tiles - t);
-    for (int64_t r = 0; r < height; r++) to[r] = row[i + r] + column;
-    kernel[height](at, stretches, a_step, b_row, to, mode, first, &next);
+    if (columns >= tile->nr)
+      kernel[height](at, stretches, a_step, b_row, row + i, column, mode, first, &next);
+    else
+      run_lying_edge(kernel[height], at, stretches, a_step, b_row, height, row + i, column, columns,
+                     mode, first, &next);
     for (int q = 0; q < stretches; q++) at[q].a += height * across;
     if (next.line != NULL) next.line = (t + 1) * CVL_LINE < tile->nr ? next.line + CVL_LINE : NULL;
   }

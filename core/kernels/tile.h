@@ -52,12 +52,13 @@ typedef struct cvl_stretch {
 /* What becomes of the rows: set, added to, or set past the caches, for which they lie on lines of the cache. */
 typedef enum cvl_tile_mode { CVL_TILE_SET, CVL_TILE_ADD, CVL_TILE_PAST } cvl_tile_mode;
 
-/* row[i][j] = (adding ? row[i][j] : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr, j < nr. What is
-** added to is so last: of a long sum made in blocks each starts at zero, which keeps the rounding error small.
-** b(k, j) = b[k * b_row + j]. first == NULL stands for zeros, as it must be when adding. From `soon` on, if that is not
-** NULL, a line is asked for with each sum, into the second-level cache, unless B was not packed. */
+/* row[i][column + j] = (adding ? what is there : first[j]) + the sum over the stretches of a(i, k) b(k, j), for i < mr,
+** j < nr. What is added to is so last: of a long sum made in blocks each starts at zero, which keeps the rounding error
+** small. b(k, j) = b[k * b_row + j]. first == NULL stands for zeros, as it must be when adding. From `soon` on, if that is not
+** NULL, four lines are asked for with four sums, into the second-level cache, unless B was not packed. */
 typedef void cvl_tile_kernel(const cvl_stretch *s, int stretches, int64_t b_row, float *const *row,
-                             cvl_tile_mode mode, const float *first, const float *soon);
+                             int64_t column, cvl_tile_mode mode, const float *first,
+                             const float *soon);
 
 /* What a tile asks for, into the second-level cache, with each sum: what lies `a` floats behind what it reads of A, and a
 ** line from `line` on, each `step` floats from the one before. 0 and NULL for nothing. */
@@ -69,8 +70,8 @@ typedef struct cvl_ahead {
 
 /* The same of an A that lies as it is: a(i, k) = a[i * a_step + k], or a[k * a_step + i]. */
 typedef void cvl_lying_kernel(const cvl_stretch *s, int stretches, int64_t a_step, int64_t b_row,
-                              float *const *row, cvl_tile_mode mode, const float *first,
-                              const cvl_ahead *next);
+                              float *const *row, int64_t column, cvl_tile_mode mode,
+                              const float *first, const cvl_ahead *next);
 
 /* By the number of rows made, 1 to mr of a tile. */
 typedef struct cvl_lying {
@@ -137,13 +138,14 @@ typedef struct cvl_block {
 
 void cvl_block_run(const cvl_tile *tile, const cvl_block *b);
 
-/* `rows` rows of C by one panel's columns, from row[i] + column on, out of an A that lies as it is, its rows `across` floats
-** apart, in CVL_BLOCK_K stretches at most, by kernels of lying->by_rows or by_columns, whose a_step it takes: in tiles of
-** nearly the same height. Of the rows that `next` says each tile asks for a line, the first tile for the first. */
+/* `rows` rows of C by the first `columns` of one panel, from row[i] + column on, out of an A that lies as it is, its rows
+** `across` floats apart, in CVL_BLOCK_K stretches at most, by kernels of lying->by_rows, for which B is packed, or
+** by_columns, whose a_step it takes: in tiles of nearly the same height. Of the rows that `next` says each tile asks for a
+** line, the first tile for the first. Past the caches go whole panels only. */
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
                    int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
-                   float *const *row, int64_t column, cvl_tile_mode mode, const float *first,
-                   cvl_ahead next);
+                   float *const *row, int64_t column, int64_t columns, cvl_tile_mode mode,
+                   const float *first, cvl_ahead next);
 
 /* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
 ** last one anyway, and so their lines need not be read before. */

@@ -19,12 +19,12 @@ INLINE words splat_word(const float *p) { return *(const word *)p + (words){0}; 
 ** rounding to change nothing.
 */
 #if defined(__AVX512BF16__)
-enum { FLUSHES = 0 };
+enum { FLUSHES = 0, TOGETHER = 4 };
 INLINE vec dot(vec c, words a, words b) {
   return (vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
 }
 #elif defined(__FMA__)
-enum { FLUSHES = 1 }; /* what the single instruction does by itself */
+enum { FLUSHES = 1, TOGETHER = 1 }; /* what the single instruction does by itself */
 #if defined(__AVX512F__)
 #define FMA(a, b, c) (vec) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
 #else
@@ -35,7 +35,7 @@ INLINE vec dot(vec c, words a, words b) {
   return FMA(a << 16, b << 16, c);
 }
 #else
-enum { FLUSHES = 0 };
+enum { FLUSHES = 0, TOGETHER = 1 };
 typedef double wide __attribute__((vector_size(CVL_LANES * 8)));
 typedef int64_t wide_places __attribute__((vector_size(CVL_LANES * 8)));
 

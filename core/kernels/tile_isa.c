@@ -7,23 +7,37 @@
 typedef vec operand;
 #define LOAD(p) load(p)
 #define SPLAT(p) splat(*(p))
+#ifdef __FMA__
+/* GCC knows three such instructions, by which of the three is overwritten, and moves accumulators about when it may choose. */
+INLINE vec add_product(vec c, vec a, vec b) {
+  __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+  return c;
+}
+enum { TOGETHER = 4 };
+#define ADD_PRODUCT(c, a, b) add_product(c, a, b)
+#else
+enum { TOGETHER = 1 };
 #define ADD_PRODUCT(c, a, b) ((c) + (a) * (b))
+#endif
 #define CHUNK_ROW CVL_CHUNK
 #define SUMS __attribute__((always_inline)) inline
 #define RUN(call) call
 #include "kernels/tile_loops.h"
 
 /* Of every height: what is left of few rows is much of them. */
-#define LYING(name, rows, vectors)                                                                 \
-  static void name##_by_rows_##rows(const cvl_stretch *s, int stretches, int64_t a_step,           \
-                                    int64_t b_row, float *const *row, cvl_tile_mode mode,          \
-                                    const float *first, const cvl_ahead *next) {                   \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, (int)a_step, 1, false, next, NULL); \
-  }                                                                                                \
-  static void name##_by_columns_##rows(const cvl_stretch *s, int stretches, int64_t a_step,        \
-                                       int64_t b_row, float *const *row, cvl_tile_mode mode,       \
-                                       const float *first, const cvl_ahead *next) {                \
-    tile(s, stretches, b_row, row, mode, first, rows, vectors, 1, (int)a_step, false, next, NULL); \
+#define LYING(name, rows, vectors)                                                                \
+  static void name##_by_rows_##rows(                                                              \
+      const cvl_stretch *s, int stretches, int64_t a_step, int64_t b_row, float *const *row,      \
+      int64_t column, cvl_tile_mode mode, const float *first, const cvl_ahead *next) {            \
+    (void)b_row;                                                                                  \
+    tile((form){rows, vectors, true, false, false}, s, stretches, a_step, 1, vectors *LANES, row, \
+         column, mode, first, next, NULL);                                                        \
+  }                                                                                               \
+  static void name##_by_columns_##rows(                                                           \
+      const cvl_stretch *s, int stretches, int64_t a_step, int64_t b_row, float *const *row,      \
+      int64_t column, cvl_tile_mode mode, const float *first, const cvl_ahead *next) {            \
+    tile((form){rows, vectors, false, false, false}, s, stretches, 1, a_step, b_row, row, column, \
+         mode, first, next, NULL);                                                                \
   }
 #define BY_ROWS(name, rows, vectors) [rows] = name##_by_rows_##rows,
 #define BY_COLUMNS(name, rows, vectors) [rows] = name##_by_columns_##rows,

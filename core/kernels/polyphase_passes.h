@@ -27,6 +27,7 @@ const cvl_winograd OF_OPERANDS(cvl_polyphase_back) = {.pack = PACK,
                                                       .targets = SOURCES,
                                                       .products = COUNT,
                                                       .product = {PRODUCTS(BACK)},
+                                                      .last = LAST,
                                                       .input = back_input,
                                                       .output = back_output,
                                                       .filter = filter};

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/pool.h"
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
@@ -51,7 +52,9 @@ typedef struct {
   const cvl_tile *tile;
   const cvl_winograd *winograd;
   cvl_products products;
-  int sources, filters, targets; /* planes of v, u and m */
+  int sources, filters, targets;                               /* planes of v, u and m */
+  unsigned char needed[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS]; /* tiles, by planes of m */
+  cvl_order order;                                             /* of all, in the second order */
   int pack;
   int64_t chunk;                /* words of CVL_CHUNK channels */
   int64_t depth;                /* source channels, in words of `pack` */
@@ -159,15 +162,20 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   const cvl_winograd *a = cvl_winograd_used(p, pass == CVL_DATA);
   bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
   const int64_t *made = data ? p->in : p->out;
-  int64_t from = data ? p->K : p->C, to = data ? p->C : p->K, tiles = p->N,
+  int64_t from = data ? p->K : p->C, to = data ? p->C : p->K, tiles = p->N, products = p->N,
           sources = cvl_winograd_planes(a, a->sources),
           filters = cvl_winograd_planes(a, a->filters),
           targets = cvl_winograd_planes(a, a->targets);
-  for (int d = 1; d < 3; d++)
-    tiles *= cvl_winograd_along(p, d) ? ceil_div(made[d], a->writes) : made[d];
+  for (int d = 1; d < 3; d++) {
+    bool along = cvl_winograd_along(p, d);
+    int64_t n = along ? ceil_div(made[d], a->writes) : made[d];
+    bool is_short = along && a->last >= 0 && n * a->writes > made[d];
+    tiles *= n;
+    products *= along ? n * a->products - is_short : n;
+  }
   double of_tile = filter && a->axes == 2 ? 28 : 12, of_filter = filter ? 20 : 4;
-  double work = (double)tiles * ((double)(cvl_winograd_planes(a, a->products) * from * to) +
-                                 of_tile * (double)(sources * from + targets * to)) +
+  double work = (double)products * (double)(from * to) +
+                of_tile * (double)(tiles * (sources * from + targets * to)) +
                 of_filter * (double)(filters * from * to);
   if (filter || p->stride[1] == 1 || p->bf16) return work;
   if (tiles < FEW_TILES) work *= tiles < FEWEST_TILES ? fewest : few;
@@ -177,14 +185,14 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   return work * strided;
 }
 
-/* Channels [c, c + channels) of tiles [first, last) to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
-static void transform_tiles(const job *j, int64_t first, int64_t last, int64_t c, int64_t channels,
-                            float *v) {
+/* Channels [c, c + channels) of the tiles to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
+static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, int64_t c,
+                            int64_t channels, float *v) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
-  for (int64_t t = first; t < last; t++, v += j->chunk) {
-    if (channels == j->source.C && t + 1 < j->tiles)
-      cvl_tile_prefetch(&j->source, t + 1, j->x, 0, channels);
-    cvl_tile_pixels_read(&j->source, t, j->x + c, j->zeros, pixel);
+  for (int64_t t = 0; t < tiles; t++, v += j->chunk) {
+    if (channels == j->source.C && t + 1 < tiles)
+      cvl_tile_prefetch(&j->source, tile[t + 1], j->x, 0, channels);
+    cvl_tile_pixels_read(&j->source, tile[t], j->x + c, j->zeros, pixel);
     j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk);
   }
 }
@@ -231,15 +239,15 @@ static void list_filter(const job *j, const cvl_stretch *s, int n, cvl_soon *out
   for (int i = 0; i < n; i++) out[i] = (cvl_soon){s[i].b, s[i].count * j->tile->nr};
 }
 
-/* m {rows, panels * nr} = or += the sum. `next` is what follows. */
-static void multiply(const job *j, const sum *s, int64_t rows, int64_t panels, bool add, float *m,
-                     const cvl_soon *next, int nexts) {
+/* Rows [begin, end) of m {rows, panels * nr} = or += the sum. `next` is what follows. */
+static void multiply(const job *j, const sum *s, int64_t begin, int64_t end, int64_t panels,
+                     bool add, float *m, const cvl_soon *next, int nexts) {
   float *row[MOST_ROWS];
   cvl_stretch stretch[2][MOST_STRETCHES];
   cvl_soon more[MOST_STRETCHES];
   int64_t nr = j->tile->nr;
-  for (int64_t i = 0; i < rows; i += MOST_ROWS) {
-    int64_t count = min(MOST_ROWS, rows - i);
+  for (int64_t i = begin; i < end; i += MOST_ROWS) {
+    int64_t count = min(MOST_ROWS, end - i);
     sum rest = *s;
     rest.v += i * j->chunk;
     for (int64_t r = 0; r < count; r++) row[r] = m + (i + r) * panels * nr;
@@ -261,18 +269,18 @@ static void multiply(const job *j, const sum *s, int64_t rows, int64_t panels, b
   }
 }
 
-/* Tiles [first, first + rows) of y, channels from that of `panel` on, out of m {planes, rows, panels * nr}. */
-static void finish(const job *j, int64_t first, int64_t rows, int64_t panel, int64_t panels,
+/* The tiles of y, channels from that of `panel` on, out of m {planes, tiles, panels * nr}. */
+static void finish(const job *j, const int64_t *tile, int64_t tiles, int64_t panel, int64_t panels,
                    const float *m) {
   int64_t k = panel * j->tile->nr, columns = min(j->target.C - k, panels * j->tile->nr);
   float *pixel[CVL_MOST_WRITES * CVL_MOST_WRITES];
   const float *residual[CVL_MOST_WRITES * CVL_MOST_WRITES];
   const cvl_epilogue then = cvl_epilogue_from(&j->then, k);
-  for (int64_t t = 0; t < rows; t++) {
-    cvl_tile_pixels(&j->target, first + t, j->y + k, NULL, pixel);
+  for (int64_t t = 0; t < tiles; t++) {
+    cvl_tile_pixels(&j->target, tile[t], j->y + k, NULL, pixel);
     if (then.residual != NULL) {
-      cvl_tile_pixels_read(&j->target, first + t, then.residual + k, NULL, residual);
-      if (t + 1 < rows) cvl_tile_prefetch(&j->target, first + t + 1, then.residual, k, columns);
+      cvl_tile_pixels_read(&j->target, tile[t], then.residual + k, NULL, residual);
+      if (t + 1 < tiles) cvl_tile_prefetch(&j->target, tile[t + 1], then.residual, k, columns);
     }
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns, &then,
                         then.residual != NULL ? residual : NULL, pixel, j->past);
@@ -290,9 +298,11 @@ static void filter_task(void *context, int64_t chunk, int worker) {
 
 static void block_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
-  int64_t first = chunk * j->block, rows = min(j->block, j->tiles - first);
+  int64_t tile[LINE_BLOCK], first = chunk * j->block;
+  cvl_order order = {.tile = tile};
   float *v = j->v + worker * j->sources * j->v_plane, *m = j->m + worker * j->targets * j->m_plane;
-  transform_tiles(j, first, first + rows, 0, j->source.C, v);
+  cvl_order_set(&order, &j->target, first, min(j->block, j->tiles - first));
+  transform_tiles(j, tile, order.count, 0, j->source.C, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
     const float *u = j->u + panel * j->depth * j->tile->nr;
@@ -303,9 +313,10 @@ static void block_task(void *context, int64_t chunk, int worker) {
       cvl_soon soon[MOST_STRETCHES];
       int soons = take_stretches(j, &next, stretch);
       list_filter(j, stretch, soons, soon);
-      multiply(j, &now, rows, panels, false, m + i * j->m_plane, soon, soons);
+      multiply(j, &now, order.begin[j->needed[i]], order.end[j->needed[i]], panels, false,
+               m + i * j->m_plane, soon, soons);
     }
-    finish(j, first, rows, panel, panels, m);
+    finish(j, tile, order.count, panel, panels, m);
   }
 }
 
@@ -336,8 +347,8 @@ static void tiles_task(void *context, int64_t task, int worker) {
   int64_t blocks = ceil_div(j->tiles, FEW_BLOCK), chunk = task / blocks,
           first = task % blocks * FEW_BLOCK, c = chunk * CVL_CHUNK;
   (void)worker;
-  transform_tiles(j, first, min(first + FEW_BLOCK, j->tiles), c, min(CVL_CHUNK, j->source.C - c),
-                  j->v + chunk * j->v_chunk + first * j->chunk);
+  transform_tiles(j, j->order.tile + first, min(FEW_BLOCK, j->tiles - first), c,
+                  min(CVL_CHUNK, j->source.C - c), j->v + chunk * j->v_chunk + first * j->chunk);
 }
 
 /* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
@@ -373,10 +384,12 @@ static void panel_task(void *context, int64_t task, int worker) {
       for (const cvl_product *of = then.product; of < then.end && soons < MOST_STRETCHES; of++)
         soon[soons++] = (cvl_soon){v + of->source * j->v_plane, rows * j->chunk};
       soon[soons++] = (cvl_soon){m + after * j->m_plane, rows * j->tile->nr};
-      multiply(j, &now, rows, 1, c > 0, m + i * j->m_plane, soon, soons);
+      multiply(j, &now, max(j->order.begin[j->needed[i]] - first, 0),
+               min(j->order.end[j->needed[i]] - first, rows), 1, c > 0, m + i * j->m_plane, soon,
+               soons);
     }
   }
-  finish(j, first, rows, panel, 1, m);
+  finish(j, j->order.tile + first, rows, panel, 1, m);
 }
 
 static int run_panels(job *j, cvl_err *e) {
@@ -391,6 +404,9 @@ static int run_panels(job *j, cvl_err *e) {
   if ((j->v = cvl_scratch_take(j->sources * j->v_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(threads * j->filters * j->u_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
+  if ((j->order.tile = cvl_alloc_array((size_t)j->tiles, sizeof *j->order.tile)) == NULL)
+    return cvl_fail_memory(e, j->tiles * (int64_t)sizeof *j->order.tile);
+  cvl_order_set(&j->order, &j->target, 0, j->tiles);
   cvl_parallel_if(worth, ceil_div(j->tiles, FEW_BLOCK) * chunks, tiles_task, j);
   cvl_parallel(j->panels * ceil_div(j->tiles, j->block), panel_task, j);
   return 0;
@@ -410,6 +426,8 @@ static int run(job *j, const cvl_conv *p, cvl_err *e) {
   j->source.high = j->target.high = ceil_div(j->target.H + j->target.top, j->target.step[0]);
   j->source.wide = j->target.wide = ceil_div(j->target.W + j->target.left, j->target.step[1]);
   j->tiles = p->N * j->target.high * j->target.wide;
+  for (int i = 0; i < j->targets; i++)
+    j->needed[i] = (unsigned char)cvl_order_needed(j->winograd, &j->target, i);
   j->tile =
       j->pack == 1 ? cvl_tile_used(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
   j->panels = ceil_div(j->target.C, j->tile->nr);
@@ -425,6 +443,7 @@ static int run(job *j, const cvl_conv *p, cvl_err *e) {
   cvl_scratch_give(j->v);
   cvl_scratch_give(j->m);
   cvl_scratch_give(j->zeros);
+  cvl_free(j->order.tile);
   return rc;
 }
 

@@ -57,6 +57,7 @@ typedef struct cvl_winograd {
   int sources, filters, targets, products;
   cvl_product product[CVL_MOST_PRODUCTS];
   int inset; /* pixels of padding before and after a map that its tiles leave out */
+  int last;  /* the target's place that a tile's last pixel alone takes, along an axis, or -1 */
   /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
   void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
   /* The same where the sum is over tiles, from which a filter's gradient is made. */
@@ -135,6 +136,24 @@ void cvl_tile_pixels(const cvl_tiled *g, int64_t tile, float *map, float *outsid
 /* The same for a map that is read. */
 void cvl_tile_pixels_read(const cvl_tiled *g, int64_t tile, const float *map, const float *outside,
                           const float **pixel);
+/*
+** Some tiles in an order in which those that have their last row of pixels lie side by side, and so do those that have their
+** last column: at a map's end tiles may stick out, and then need no products in the places that these pixels alone take.
+** Tiles that miss the column come first, then whole ones, then those that miss the row, and at last those that miss both.
+*/
+typedef struct cvl_order {
+  int64_t *tile; /* {count} */
+  int64_t count;
+  int64_t begin[4], end[4]; /* of those that have neither for sure, the column, the row, both */
+} cvl_order;
+
+/* Tiles [first, first + count) of a map that is written into the order's `tile`. */
+void cvl_order_set(cvl_order *o, const cvl_tiled *g, int64_t first, int64_t count);
+/* Which of the order's tiles a plane of the target needs: an index of begin and end. */
+int cvl_order_needed(const cvl_winograd *a, const cvl_tiled *g, int plane);
+/* Tiles of the last row or column, axis 0 or 1, stick out. */
+bool cvl_tiled_is_short(const cvl_tiled *g, int axis);
+
 /* Asks for channels [c, c + channels) of the tile's part of the map, while the tile before it is transformed. */
 void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,
                        int64_t channels);

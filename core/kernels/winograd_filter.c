@@ -8,6 +8,7 @@
 */
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/pool.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
@@ -35,10 +36,12 @@ typedef struct {
   cvl_tiled read, written; /* x and gy under the grid of tiles */
   int64_t tiles;
   cvl_products products;
-  int sources, targets, filters; /* planes of v, z and u */
+  int sources, targets, filters;                               /* planes of v, z and u */
+  unsigned char needed[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS]; /* tiles, by planes of z */
   int pack;
-  int64_t first, count, room;   /* tiles now in v and z, and at most, */
-  int64_t words;                /* in so many words of `pack` tiles */
+  int64_t room, words;          /* tiles in v and z at most, in so many words of `pack` */
+  cvl_order order;              /* those now in v and z, in the second order of work, */
+  bool add;                     /* whose products are added to u */
   int64_t chunks, panels;       /* of C; of K */
   int64_t group, groups, width; /* panels of a task; such groups; columns of u in one */
   int64_t parts, part;          /* of the tiles in the first order, and tiles of one */
@@ -48,16 +51,16 @@ typedef struct {
   float *zeros; /* a pixel outside x or gy */
 } job;
 
-/* Tiles [first, last) to words 0, 1, ... of v and z. */
-static void transform_tiles(const job *j, int64_t first, int64_t last, float *v, float *z) {
+/* The tiles to words 0, 1, ... of v and z. */
+static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, float *v, float *z) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
-  for (int64_t t = first; t < last; t++) {
-    int64_t word = (t - first) / j->pack, part = (t - first) % j->pack;
-    cvl_tile_pixels_read(&j->read, t, j->x, j->zeros, pixel);
+  for (int64_t t = 0; t < tiles; t++) {
+    int64_t word = t / j->pack, part = t % j->pack;
+    cvl_tile_pixels_read(&j->read, tile[t], j->x, j->zeros, pixel);
     j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
                                  j->words * CVL_CHUNK);
-    cvl_tile_pixels_read(&j->written, t, j->gy, j->zeros, pixel);
+    cvl_tile_pixels_read(&j->written, tile[t], j->gy, j->zeros, pixel);
     j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr);
   }
 }
@@ -73,35 +76,48 @@ static float *target_of(const job *j, float *u, place at) {
   return u + at.plane * j->u_plane + before * j->width;
 }
 
-/* What words [t, t + SUM) of product i read first. */
+/* Words of product i: [begin, end). Of the others z is zero, or is nothing. */
+typedef struct {
+  int64_t begin, end;
+} range;
+
+static range words_of(const job *j, const cvl_order *o, int i) {
+  int needed = j->needed[j->products.of[i].target];
+  range w = {o->begin[needed] / j->pack, ceil_div(o->end[needed], j->pack)};
+  return o->begin[needed] < o->end[needed] ? w : (range){0, 0};
+}
+
+/* What words [t, t + SUM) of product i, which end at `end`, read first. */
 static void list_sources(const job *j, const float *v, const float *z, place at, int i, int64_t t,
-                         cvl_soon out[2]) {
-  int64_t nr = j->tile->nr, words = min(SUM, j->words - t);
+                         int64_t end, cvl_soon out[2]) {
+  int64_t nr = j->tile->nr, count = min(SUM, end - t);
   v += j->products.of[i].source * j->v_plane + (at.chunk * j->words + t) * CVL_CHUNK;
   z += j->products.of[i].target * j->z_plane + (at.group * j->group * j->words + t) * nr;
-  out[0] = (cvl_soon){v, words * CVL_CHUNK};
-  out[1] = (cvl_soon){z, words * nr};
+  out[0] = (cvl_soon){v, count * CVL_CHUNK};
+  out[1] = (cvl_soon){z, count * nr};
 }
 
 /* The plane's products are added to u, or start it; meanwhile the sources of `next`, and where it goes, are asked for. */
-static void multiply(const job *j, const float *v, const float *z, float *u, place at, place next,
-                     int64_t count, bool add) {
+static void multiply(const job *j, const cvl_order *o, const float *v, const float *z, float *u,
+                     place at, place next, bool add) {
   int64_t nr = j->tile->nr, width = j->width, column = at.group * width,
-          rows = min(CVL_CHUNK, j->p->C - at.chunk * CVL_CHUNK), words = ceil_div(count, j->pack);
+          rows = min(CVL_CHUNK, j->p->C - at.chunk * CVL_CHUNK);
   float *row[CVL_CHUNK], *to = target_of(j, u, at);
   for (int64_t i = 0; i < rows; i++) row[i] = to + i * width;
-  int end = j->products.first[at.plane + 1];
-  for (int i = j->products.first[at.plane]; i < end; i++)
-    for (int64_t t = 0; t < words; t += SUM, add = true) {
+  int end = j->products.first[at.plane + 1], after = j->products.first[next.plane];
+  for (int i = j->products.first[at.plane]; i < end; i++) {
+    const range w = words_of(j, o, i), then = words_of(j, o, i + 1 < end ? i + 1 : after);
+    for (int64_t t = w.begin; t < w.end; t += SUM, add = true) {
       cvl_soon now[2], soon[3];
-      bool last = t + SUM >= words;
-      list_sources(j, v, z, at, i, t, now);
-      if (!last || i + 1 < end)
-        list_sources(j, v, z, at, last ? i + 1 : i, last ? 0 : t + SUM, soon);
+      bool last = t + SUM >= w.end;
+      list_sources(j, v, z, at, i, t, w.end, now);
+      if (!last)
+        list_sources(j, v, z, at, i, t + SUM, w.end, soon);
       else
-        list_sources(j, v, z, next, j->products.first[next.plane], 0, soon);
+        list_sources(j, v, z, i + 1 < end ? at : next, i + 1 < end ? i + 1 : after, then.begin,
+                     then.end, soon);
       soon[2] = (cvl_soon){target_of(j, u, next), CVL_CHUNK * width};
-      cvl_stretch stretch = {now[0].at, now[1].at, min(SUM, words - t)};
+      cvl_stretch stretch = {now[0].at, now[1].at, min(SUM, w.end - t)};
       cvl_block_run(j->tile, &(cvl_block){.layout = CVL_CHUNK_BY_COLUMNS,
                                           .rows = rows,
                                           .columns = min(j->p->K - column, width),
@@ -113,16 +129,18 @@ static void multiply(const job *j, const float *v, const float *z, float *u, pla
                                           .soon = soon,
                                           .soons = last && i + 1 == end ? 3 : 2});
     }
+  }
+  if (!add) memset(to, 0, (size_t)(rows * width) * sizeof *to);
 }
 
 /* The products of planes [plane, end), from the last one on, for all chunks and one group. */
-static void multiply_planes(const job *j, const float *v, const float *z, float *u, int first,
-                            int end, int64_t group, int64_t count, bool add) {
+static void multiply_planes(const job *j, const cvl_order *o, const float *v, const float *z,
+                            float *u, int first, int end, int64_t group, bool add) {
   for (int plane = end - 1; plane >= first; plane--)
     for (int64_t chunk = 0; chunk < j->chunks; chunk++) {
       place at = {plane, chunk, group}, next = {plane, chunk + 1, group};
       if (next.chunk == j->chunks) next = (place){max(plane - 1, 0), 0, group};
-      multiply(j, v, z, u, at, next, count, add);
+      multiply(j, o, v, z, u, at, next, add);
     }
 }
 
@@ -132,10 +150,12 @@ static void part_task(void *context, int64_t part, int worker) {
   int64_t last = min((part + 1) * j->part, j->tiles);
   float *v = j->v + worker * j->sources * j->v_plane, *z = j->z + worker * j->targets * j->z_plane;
   float *u = j->u + part * j->filters * j->u_plane;
+  int64_t tile[LINE_BLOCK];
+  cvl_order order = {.tile = tile};
   for (int64_t t = part * j->part; t < last; t += j->room) {
-    int64_t count = min(j->room, last - t);
-    transform_tiles(j, t, t + count, v, z);
-    multiply_planes(j, v, z, u, 0, j->filters, 0, count, t > part * j->part);
+    cvl_order_set(&order, &j->written, t, min(j->room, last - t));
+    transform_tiles(j, tile, order.count, v, z);
+    multiply_planes(j, &order, v, z, u, 0, j->filters, 0, t > part * j->part);
   }
 }
 
@@ -169,7 +189,7 @@ static void transform_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t t = chunk * TRANSFORM;
   (void)worker;
-  transform_tiles(j, j->first + t, j->first + min(t + TRANSFORM, j->count),
+  transform_tiles(j, j->order.tile + t, min(TRANSFORM, j->order.count - t),
                   j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr);
 }
 
@@ -177,7 +197,7 @@ static void multiply_task(void *context, int64_t task, int worker) {
   const job *j = context;
   int plane = j->filters - 1 - (int)(task / j->groups);
   (void)worker;
-  multiply_planes(j, j->v, j->z, j->u, plane, plane + 1, task % j->groups, j->count, j->first > 0);
+  multiply_planes(j, &j->order, j->v, j->z, j->u, plane, plane + 1, task % j->groups, j->add);
 }
 
 static int run_together(job *j, cvl_err *e) {
@@ -192,9 +212,12 @@ static int run_together(job *j, cvl_err *e) {
   if ((j->v = cvl_scratch_take(j->sources * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(j->targets * j->z_plane, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(j->filters * j->u_plane, e)) == NULL) return -1;
-  for (j->first = 0; j->first < j->tiles; j->first += j->count) {
-    j->count = min(j->room, j->tiles - j->first);
-    cvl_parallel(ceil_div(j->count, TRANSFORM), transform_task, j);
+  if ((j->order.tile = cvl_alloc_array((size_t)j->room, sizeof *j->order.tile)) == NULL)
+    return cvl_fail_memory(e, j->room * (int64_t)sizeof *j->order.tile);
+  for (int64_t t = 0; t < j->tiles; t += j->room) {
+    cvl_order_set(&j->order, &j->written, t, min(j->room, j->tiles - t));
+    j->add = t > 0;
+    cvl_parallel(ceil_div(j->order.count, TRANSFORM), transform_task, j);
     cvl_parallel(j->filters * j->groups, multiply_task, j);
   }
   return 0;
@@ -238,6 +261,8 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.sources = cvl_winograd_planes(j.winograd, j.winograd->sources);
   j.targets = cvl_winograd_planes(j.winograd, j.winograd->targets);
   j.filters = cvl_winograd_planes(j.winograd, j.winograd->filters);
+  for (int i = 0; i < j.targets; i++)
+    j.needed[i] = (unsigned char)cvl_order_needed(j.winograd, &j.written, i);
   j.pack = j.winograd->pack;
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
@@ -257,5 +282,6 @@ done:
   cvl_scratch_give(j.v);
   cvl_scratch_give(j.z);
   cvl_scratch_give(j.u);
+  cvl_free(j.order.tile);
   return rc;
 }

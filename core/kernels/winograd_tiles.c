@@ -69,3 +69,34 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64
       for (int64_t i = 0; i < length; i += CVL_LINE) __builtin_prefetch(from + i, 0, 2);
     }
 }
+
+bool cvl_tiled_is_short(const cvl_tiled *g, int axis) {
+  return axis == 0 ? g->high * g->step[0] - g->top > g->H : g->wide * g->step[1] - g->left > g->W;
+}
+
+void cvl_order_set(cvl_order *o, const cvl_tiled *g, int64_t first, int64_t count) {
+  enum { MISSES_COLUMN, WHOLE, MISSES_ROW, MISSES_BOTH };
+  const bool below = cvl_tiled_is_short(g, 0), beside = cvl_tiled_is_short(g, 1);
+  int64_t n = 0, before[4];
+  for (int kind = 0; kind < 4; kind++) {
+    before[kind] = n;
+    for (int64_t t = first; t < first + count; t++) {
+      bool row = below && t / g->wide % g->high == g->high - 1,
+           column = beside && t % g->wide == g->wide - 1;
+      int its = row ? (column ? MISSES_BOTH : MISSES_ROW) : column ? MISSES_COLUMN : WHOLE;
+      if (its == kind) o->tile[n++] = t;
+    }
+  }
+  o->count = count;
+  for (int i = 0; i < 4; i++) {
+    bool column = i % 2 == 1, row = i / 2 == 1;
+    o->begin[i] = column ? before[WHOLE] : 0;
+    o->end[i] = row ? before[MISSES_ROW] : column ? before[MISSES_BOTH] : count;
+  }
+}
+
+int cvl_order_needed(const cvl_winograd *a, const cvl_tiled *g, int plane) {
+  bool column = plane % a->targets == a->last;
+  if (a->axes == 2) return (column ? 1 : 0) + (plane / a->targets == a->last ? 2 : 0);
+  return !column ? 0 : g->size[1] > 1 ? 1 : 2;
+}

@@ -35,6 +35,11 @@ local cases = { -- N, sizes, C, filter, K, options
   -- tiles that are fewer from the end of one axis, of both
   { 2, { 24, 13 }, 18, { 3, 3 }, 33, { padding = 1, strides = 2 } },
   { 3, { 8, 16 }, 10, { 3, 3 }, 20, { padding = 1, strides = 2 } },
+  -- tiles that stick out: all of them, some in each of several blocks, along one axis
+  { 70, { 3, 3 }, 20, { 3, 3 }, 40, { padding = 1 } },
+  { 40, { 7, 6 }, 70, { 3, 3 }, 80, { padding = 1 } },
+  { 40, { 6, 8 }, 10, { 3, 3 }, 9, { padding = 1 } },
+  { 90, { 7 }, 20, { 3 }, 33, { padding = 1 } },
   -- padding wider than a tile, and none
   { 3, { 11, 9 }, 10, { 3, 3 }, 12, { padding = { { 10, 0 }, { 0, 9 } }, strides = 2 } },
   { 2, { 7, 9 }, 256, { 3, 3 }, 64, { padding = { { 2, 1 }, { 1, 0 } }, strides = 2 } },

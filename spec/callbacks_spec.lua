@@ -171,6 +171,53 @@ describe("train.lr_schedule", function()
   end)
 end)
 
+describe("train.freezing", function()
+  local nn = convlua.nn
+
+  -- Trains two layers, the first one's bias fixed, for four epochs, of which choose(model, epoch, epochs) freezes
+  -- modules. The model, the first weight before the fit and after each epoch, and the error there was.
+  local function train_two(choose)
+    convlua.manual_seed(2)
+    local model = nn.Sequential { nn.Dense { input_size = 2, output_size = 3 }, nn.Dense { input_size = 3, output_size = 1 } }
+    model[1].bias.requires_grad = false
+    local seen = { model[1].weight:to_table() }
+    local freezing = train.freezing(function(...) return choose(model, ...) end)
+    local loop = train.Loop { training = { { convlua.ones { 4, 2 }, convlua.zeros { 4, 1 } } },
+      optimizer = convlua.optim.SGD(model, { learning_rate = 0.1, momentum = 0.5 }), loss = toy.loss,
+      callbacks = { freezing, function(_, event)
+        if event == "epoch_end" then seen[#seen + 1] = model[1].weight:to_table() end
+      end } }
+    local ok, problem = pcall(loop.fit, loop, model, { epochs = 4 })
+    return model, seen, not ok and problem or nil
+  end
+
+  it("leaves modules as they are in the epochs that name them", function()
+    local _, seen = train_two(function(model, epoch, epochs)
+      if epoch > 1 and epoch < epochs then return { model[1] } end
+    end)
+    assert.not_same(seen[1], seen[2])
+    assert.same(seen[2], seen[3])
+    assert.same(seen[3], seen[4])
+    assert.not_same(seen[4], seen[5])
+  end)
+
+  it("frees after the fit what it froze, and only that", function()
+    local model = train_two(function(model) return { model[1] } end)
+    assert.is_true(model[1].weight.requires_grad)
+    assert.is_false(model[1].bias.requires_grad)
+  end)
+
+  it("names what is no module", function()
+    local function fails_with(text, value)
+      local _, _, problem = train_two(function() return value end)
+      assert.matches(text, problem, 1, true)
+    end
+    fails_with("'freezing' at epoch_start: a list of layers and modules expected, got number", 3)
+    fails_with("'freezing' at epoch_start: 1 in the list: a layer or a module expected, got string", { "stem" })
+    assert.raises_like(function() train.freezing {} end, "freezing: function (epoch, epochs) expected, got table")
+  end)
+end)
+
 describe("train.progressive_resizing", function()
   local pool = convlua.nn.GlobalAvgPool2D {}
 

@@ -176,7 +176,7 @@ end)
 describe("scripts/speedrun_cifar.lua", function()
   it("trains once for each seed and tells the mean", function()
     local r = run { "scripts/speedrun_cifar.lua", "--data", "shapes10", "--train-count", "100", "--batch-size", "50",
-      "--epochs", "2", "--small-epochs", "1", "--small-size", "12", "--seeds", "2", "--validation-count", "100" }
+      "--epochs", "2", "--small-epochs", "1", "--frozen-epochs", "1", "--small-size", "12", "--seeds", "2", "--validation-count", "100" }
     assert.same({ 0, "" }, { r.status, r.err })
     local first, second = r.out:match "seed 1: .* views (0%.%d+), in .*seed 2: .* views (0%.%d+), in"
     assert.matches(("mean of 2: %.4f, the longest in"):format((tonumber(first) + tonumber(second)) / 2), r.out)

@@ -1,4 +1,5 @@
 /*
+** What gemv.h and gemm_rows.h do not take: with many rows and long sums, an A stored by columns, or bfloat16 operands.
 ** B is packed once for everybody, in pieces of at most PIECE by PIECE, or read as it lies when there are too few rows of A
 ** to multiply it with; then the blocks of C are shared out. A block of A is copied by the thread that needs it: by rows, or
 ** by columns when A is stored transposed, so that both are plain copies. A product with a long sum and a small C is cut

@@ -151,8 +151,6 @@ typedef struct cvl_order {
 void cvl_order_set(cvl_order *o, const cvl_tiled *g, int64_t first, int64_t count);
 /* Which of the order's tiles a plane of the target needs: an index of begin and end. */
 int cvl_order_needed(const cvl_winograd *a, const cvl_tiled *g, int plane);
-/* Tiles of the last row or column, axis 0 or 1, stick out. */
-bool cvl_tiled_is_short(const cvl_tiled *g, int axis);
 
 /* Asks for channels [c, c + channels) of the tile's part of the map, while the tile before it is transformed. */
 void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64_t c,

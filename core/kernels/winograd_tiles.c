@@ -70,21 +70,25 @@ void cvl_tile_prefetch(const cvl_tiled *g, int64_t tile, const float *map, int64
     }
 }
 
-bool cvl_tiled_is_short(const cvl_tiled *g, int axis) {
-  return axis == 0 ? g->high * g->step[0] - g->top > g->H : g->wide * g->step[1] - g->left > g->W;
+/* What tiles miss of their pixels, in the order of cvl_order. */
+enum { MISSES_COLUMN, WHOLE, MISSES_ROW, MISSES_BOTH, KINDS };
+
+static int kind_of(bool row, bool column) {
+  return row ? (column ? MISSES_BOTH : MISSES_ROW) : column ? MISSES_COLUMN : WHOLE;
 }
 
 void cvl_order_set(cvl_order *o, const cvl_tiled *g, int64_t first, int64_t count) {
-  enum { MISSES_COLUMN, WHOLE, MISSES_ROW, MISSES_BOTH };
-  const bool below = cvl_tiled_is_short(g, 0), beside = cvl_tiled_is_short(g, 1);
-  int64_t n = 0, before[4];
-  for (int kind = 0; kind < 4; kind++) {
+  const bool below = g->high * g->step[0] - g->top > g->H;
+  const bool beside = g->wide * g->step[1] - g->left > g->W;
+  int64_t n = 0, before[KINDS];
+  for (int kind = 0; kind < KINDS; kind++) {
+    int64_t p = first / g->wide % g->high, q = first % g->wide;
     before[kind] = n;
     for (int64_t t = first; t < first + count; t++) {
-      bool row = below && t / g->wide % g->high == g->high - 1,
-           column = beside && t % g->wide == g->wide - 1;
-      int its = row ? (column ? MISSES_BOTH : MISSES_ROW) : column ? MISSES_COLUMN : WHOLE;
-      if (its == kind) o->tile[n++] = t;
+      if (kind_of(below && p == g->high - 1, beside && q == g->wide - 1) == kind) o->tile[n++] = t;
+      if (++q < g->wide) continue;
+      q = 0;
+      if (++p == g->high) p = 0;
     }
   }
   o->count = count;

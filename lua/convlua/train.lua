@@ -46,7 +46,7 @@ end
 local callbacks = {
   progress = true, checkpoint = true, csv_logger = true, jsonl_logger = true, lr_schedule = true,
   early_stopping = true, plot = true, nan_guard = true, ema = true, batch_norm_statistics = true,
-  progressive_resizing = true,
+  progressive_resizing = true, freezing = true,
 }
 
 return setmetatable(train, { __index = function(self, name)

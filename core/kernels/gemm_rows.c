@@ -29,8 +29,8 @@ typedef struct {
   float *packed;           /* {workers, group, CVL_BLOCK_K, nr} */
 } job;
 
-/* Rows [i, i + rows) by `panels` panels from column n on; sums [k, k + count), packed. `last`: whether another block of rows
-** follows; `first`: whether this is the first one, which asks for B's next sums. */
+/* Rows [i, i + rows) by `panels` panels from column n on; sums [k, k + count) of these, packed. The task's first block asks
+** for B's next sums, every block but its last for the rows below. */
 static void run_block(const job *j, int64_t i, int64_t rows, bool first, bool last, int64_t n,
                       int64_t panels, int64_t k, int64_t count, const float *packed) {
   const cvl_gemm *g = j->g;
@@ -44,8 +44,10 @@ static void run_block(const job *j, int64_t i, int64_t rows, bool first, bool la
     const cvl_stretch stretch = {g->a + i * g->a_row + k, packed + p * count * nr, count};
     const float *bias = mode != CVL_TILE_ADD && g->bias != NULL ? g->bias + n + p * nr : NULL;
     cvl_ahead next = {.a = p == 0 && !last ? BLOCK * g->a_row : 0};
-    if (first && g->b_col == 1 && k + count < g->K)
-      next.line = g->b + (k + count) * g->b_row + n + p * nr, next.step = g->b_row;
+    if (first && g->b_col == 1 && k + count < g->K) {
+      next.line = g->b + (k + count) * g->b_row + n + p * nr;
+      next.step = g->b_row;
+    }
     cvl_lying_run(j->tile, j->tile->lying->by_rows, &stretch, 1, g->a_row, g->a_row, nr, rows, row,
                   p * nr, min(nr, g->N - n - p * nr), mode, bias, next);
   }

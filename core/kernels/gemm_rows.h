@@ -4,7 +4,7 @@
 
 #include "kernels/gemm.h"
 
-/* Whether the sums of A lie side by side and B has columns enough to fill a tile. */
+/* Whether it is for these: A's sums lie side by side, and its rows are not many or its sums short. */
 bool cvl_gemm_is_by_rows(const cvl_gemm *g);
 /* Such a product with room for `workers` packed pieces of B: cvl_threads(), or 1 from within a parallel body. */
 int cvl_gemm_by_rows(const cvl_gemm *g, int workers, cvl_err *e);

@@ -176,7 +176,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     clear(g);
     return 0;
   }
-  if (cvl_gemm_is_by_rows(g)) return cvl_gemm_by_rows(g, workers, e);
+  if (!j.in_place && cvl_gemm_is_by_rows(g)) return cvl_gemm_by_rows(g, workers, e);
   if (worth && workers > 1) share_rows(&j, ceil_div(min(g->N, PIECE), j.tile->nr), workers);
   if (!j.in_place && (j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take((int64_t)workers * CVL_BLOCK_FLOATS, e)) == NULL) goto done;

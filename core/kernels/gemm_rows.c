@@ -15,7 +15,6 @@ enum {
   MOST_PANELS = 4,  /* of a task */
   TASKS = 8,        /* for each thread, for balance */
   LEAST_ROWS = 256, /* that a task had better have, to be worth its copy of B */
-  FEW_ROWS = 64,    /* up to so many, B had better be read as it lies too */
   MANY_ROWS = 512,  /* so many of C stay in a core's cache from sums to sums */
   WORTH = 1 << 20   /* products from which on other threads are woken */
 };
@@ -72,8 +71,7 @@ static void run_task(void *context, int64_t task, int worker) {
 }
 
 bool cvl_gemm_is_by_rows(const cvl_gemm *g) {
-  return g->a_col == 1 && !g->bf16 && (g->M > FEW_ROWS || g->b_col != 1) &&
-         (g->M <= MANY_ROWS || g->K <= CVL_BLOCK_K);
+  return g->a_col == 1 && !g->bf16 && (g->M <= MANY_ROWS || g->K <= CVL_BLOCK_K);
 }
 
 int cvl_gemm_by_rows(const cvl_gemm *g, int workers, cvl_err *e) {

@@ -43,18 +43,41 @@ const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns) {
 }
 
 /* A tile that sticks out of C is made aside, so that every element is summed in the same order in any tile. */
+typedef struct {
+  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *row[CVL_TILE_MAX_ROWS];
+} aside;
+
+/* Room for a tile of `height` rows, with what it is added to: the first rows and columns of C's from `column` on. */
+static void begin_aside(aside *a, int64_t height, float *const *row, int64_t rows, int64_t column,
+                        int64_t columns, bool add) {
+  for (int64_t i = 0; i < height; i++) {
+    a->row[i] = a->c[i];
+    if (!add) continue;
+    memset(a->c[i], 0, sizeof a->c[i]);
+    if (i < rows) memcpy(a->c[i], row[i] + column, (size_t)columns * sizeof(float));
+  }
+}
+
+static void end_aside(const aside *a, float *const *row, int64_t rows, int64_t column,
+                      int64_t columns) {
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(row[i] + column, a->c[i], (size_t)columns * sizeof(float));
+}
+
+/* Where the sums of so many columns start, with zeros behind; or NULL. */
+static const float *pad(float padded[CVL_TILE_MAX_COLUMNS], const float *first, int64_t columns) {
+  if (first == NULL) return NULL;
+  memset(padded, 0, CVL_TILE_MAX_COLUMNS * sizeof *padded);
+  return memcpy(padded, first, (size_t)columns * sizeof *padded);
+}
+
 static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
                      const cvl_stretch *stretch, int64_t b_row, float *const *row, int64_t rows,
                      int64_t j, int64_t columns, const float *first) {
-  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
-  size_t bytes = (size_t)columns * sizeof(float);
-  for (int i = 0; i < mr; i++) aside[i] = c[i];
-  if (b->add) {
-    memset(c, 0, sizeof c);
-    for (int64_t i = 0; i < rows; i++) memcpy(c[i], row[i] + j, bytes);
-  }
-  kernel(stretch, b->stretches, b_row, aside, 0, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first, NULL);
-  for (int64_t i = 0; i < rows; i++) memcpy(row[i] + j, c[i], bytes);
+  aside a;
+  begin_aside(&a, mr, row, rows, j, columns, b->add);
+  kernel(stretch, b->stretches, b_row, a.row, 0, b->add ? CVL_TILE_ADD : CVL_TILE_SET, first, NULL);
+  end_aside(&a, row, rows, j, columns);
 }
 
 /* A single row of A: as many columns of B as fit the registers. Returns how many columns have been made. */
@@ -143,11 +166,7 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
       at[s] = b->stretch[s];
       at[s].b += panel;
     }
-    if (first != NULL && columns < tile->nr) {
-      memset(padded, 0, sizeof padded);
-      memcpy(padded, first, (size_t)columns * sizeof *padded);
-      first = padded;
-    }
+    if (columns < tile->nr) first = pad(padded, first, columns);
     for (int64_t i = 0, mr; i < b->rows; i += mr) {
       int64_t rows = b->rows - i;
       bool high = rows >= tile->mr;
@@ -165,37 +184,23 @@ void cvl_block_run(const cvl_tile *tile, const cvl_block *b) {
   if (mode == CVL_TILE_PAST) cvl_past_end();
 }
 
-/* A tile of fewer than nr columns, made aside. */
-static void run_lying_edge(cvl_lying_kernel *kernel, const cvl_stretch *s, int stretches,
-                           int64_t a_step, int64_t b_row, int64_t rows, float *const *row,
-                           int64_t column, int64_t columns, cvl_tile_mode mode, const float *first,
-                           const cvl_ahead *next) {
-  float c[CVL_TILE_MAX_ROWS][CVL_TILE_MAX_COLUMNS], *aside[CVL_TILE_MAX_ROWS];
-  float padded[CVL_TILE_MAX_COLUMNS] = {0};
-  size_t bytes = (size_t)columns * sizeof(float);
-  if (first != NULL) first = memcpy(padded, first, bytes);
-  for (int64_t i = 0; i < rows; i++) {
-    aside[i] = memset(c[i], 0, sizeof c[i]);
-    if (mode == CVL_TILE_ADD) memcpy(c[i], row[i] + column, bytes);
-  }
-  kernel(s, stretches, a_step, b_row, aside, 0, mode, first, next);
-  for (int64_t i = 0; i < rows; i++) memcpy(row[i] + column, c[i], bytes);
-}
-
 void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const cvl_stretch *s,
                    int stretches, int64_t a_step, int64_t across, int64_t b_row, int64_t rows,
                    float *const *row, int64_t column, int64_t columns, cvl_tile_mode mode,
                    const float *first, cvl_ahead next) {
   int64_t tiles = (rows + tile->mr - 1) / tile->mr;
   cvl_stretch at[CVL_BLOCK_K];
+  float padded[CVL_TILE_MAX_COLUMNS];
+  bool whole = columns >= tile->nr;
+  if (!whole) first = pad(padded, first, columns);
   memcpy(at, s, (size_t)stretches * sizeof *at);
   for (int64_t t = 0, i = 0, height; t < tiles; t++, i += height) {
     height = (rows - i) / (tiles - t);
-    if (columns >= tile->nr)
-      kernel[height](at, stretches, a_step, b_row, row + i, column, mode, first, &next);
-    else
-      run_lying_edge(kernel[height], at, stretches, a_step, b_row, height, row + i, column, columns,
-                     mode, first, &next);
+    aside edge;
+    if (!whole) begin_aside(&edge, height, row + i, height, column, columns, mode == CVL_TILE_ADD);
+    kernel[height](at, stretches, a_step, b_row, whole ? row + i : edge.row, whole ? column : 0,
+                   mode, first, &next);
+    if (!whole) end_aside(&edge, row + i, height, column, columns);
     for (int q = 0; q < stretches; q++) at[q].a += height * across;
     if (next.line != NULL) next.line = (t + 1) * CVL_LINE < tile->nr ? next.line + CVL_LINE : NULL;
   }

@@ -19,6 +19,8 @@
 
 enum {
   GAP = 16, /* floats between planes, which would else share sets of the cache */
+  /* Floats behind v's last tile that are read, in a low tile that sticks out, and go nowhere. */
+  BEHIND = (CVL_TILE_LOW_ROWS - 1) * CVL_CHUNK,
   /* Tiles of a task, or half of it, both multiples of every `mr`, where there would be fewer tasks than that, or so many
   ** floats of v and m that a core's own cache would keep little of them. */
   MOST_BLOCK = 24,
@@ -59,7 +61,7 @@ typedef struct {
   int64_t chunk;                /* words of CVL_CHUNK channels */
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
-  int64_t v_chunk, v_plane, u_plane, m_plane;
+  int64_t v_chunk, v_plane, v_all, u_plane, m_plane; /* v_all: of all planes */
   float *u, *v, *m, *zeros; /* {threads}: in the first order v and m, in the second u and m */
 } job;
 
@@ -300,7 +302,7 @@ static void block_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   int64_t tile[LINE_BLOCK], first = chunk * j->block;
   cvl_order order = {.tile = tile};
-  float *v = j->v + worker * j->sources * j->v_plane, *m = j->m + worker * j->targets * j->m_plane;
+  float *v = j->v + worker * j->v_all, *m = j->m + worker * j->targets * j->m_plane;
   cvl_order_set(&order, &j->target, first, min(j->block, j->tiles - first));
   transform_tiles(j, tile, order.count, 0, j->source.C, v);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
@@ -331,10 +333,11 @@ static int run_blocks(job *j, cvl_err *e) {
     j->block /= 2;
   j->v_chunk = j->block * j->chunk;
   j->v_plane = chunks * j->v_chunk + GAP;
+  j->v_all = j->sources * j->v_plane + BEHIND;
   j->m_plane = j->block * j->group * nr + GAP;
   j->u_plane = j->panels * nr * j->depth + GAP;
   if ((j->u = cvl_scratch_take(j->filters * j->u_plane, e)) == NULL) return -1;
-  if ((j->v = cvl_scratch_take(threads * j->sources * j->v_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(threads * j->v_all, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
   cvl_parallel(j->panels * ceil_div(j->source.C, FILTER_ROWS), filter_task, j);
   cvl_parallel(ceil_div(j->tiles, j->block), block_task, j);
@@ -397,11 +400,12 @@ static int run_panels(job *j, cvl_err *e) {
   int64_t blocks = ceil_div(j->tiles * j->targets * nr, MOST_SUMS);
   bool worth = j->tiles * j->sources * j->source.C >= WORTH;
   j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
-  j->v_chunk = round_up(j->tiles, CVL_TILE_MAX_ROWS) * j->chunk; /* read in whole tiles */
+  j->v_chunk = j->tiles * j->chunk;
   j->v_plane = chunks * j->v_chunk + GAP;
+  j->v_all = j->sources * j->v_plane + BEHIND;
   j->m_plane = j->block * nr + GAP;
   j->u_plane = j->chunk * nr + GAP;
-  if ((j->v = cvl_scratch_take(j->sources * j->v_plane, e)) == NULL) return -1;
+  if ((j->v = cvl_scratch_take(j->v_all, e)) == NULL) return -1;
   if ((j->u = cvl_scratch_take(threads * j->filters * j->u_plane, e)) == NULL) return -1;
   if ((j->m = cvl_scratch_take(threads * j->targets * j->m_plane, e)) == NULL) return -1;
   if ((j->order.tile = cvl_alloc_array((size_t)j->tiles, sizeof *j->order.tile)) == NULL)

@@ -24,6 +24,16 @@ static bool has(int level) {
   return false;
 }
 
+/* Whether a level that the CPU has is no slower than the one below. Intel's CPUs (Emerald Rapids measured) begin a dot product
+** of 32 pairs every second cycle, and two multiply-adds of 16 floats in each. */
+static bool is_worth_using(int level) {
+#if defined(__x86_64__)
+  if (level == AVX512_BF16) return !__builtin_cpu_is("intel");
+#endif
+  (void)level;
+  return true;
+}
+
 /* A wrong CONVLUA_ISA is reported by main, which forces it first; elsewhere it falls back to the best. */
 static int level_used(void) {
   int level = atomic_load_explicit(&used, memory_order_relaxed);
@@ -31,7 +41,7 @@ static int level_used(void) {
   if (level != LEVELS) return level;
   if ((name = getenv("CONVLUA_ISA")) != NULL && cvl_isa_force(name, NULL) == 0)
     return atomic_load(&used);
-  for (level = LEVELS - 1; !has(level);) level--;
+  for (level = LEVELS - 1; !has(level) || !is_worth_using(level);) level--;
   atomic_store(&used, level);
   return level;
 }

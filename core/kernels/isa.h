@@ -1,7 +1,8 @@
 /*
 ** Which instructions this run uses. The float32 kernels are one source compiled once per ISA; the best one that the CPU
 ** has is chosen when first asked, or the one named by CONVLUA_ISA: baseline, avx2, avx512, or avx512_bf16, which is avx512
-** with the dot product of bfloat16 pairs in one instruction. Without it that is computed, to the same bits.
+** with the dot product of bfloat16 pairs in one instruction. Without it, or where it is slow and nobody named it, that is
+** computed, to the same bits.
 */
 #ifndef CVL_KERNELS_ISA_H
 #define CVL_KERNELS_ISA_H

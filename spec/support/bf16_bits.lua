@@ -1,4 +1,4 @@
--- Run by bf16_spec.lua under one setting of CONVLUA_ISA and CONVLUA_CONV. Prints sums of the bits of
+-- Run by precision_spec.lua under one setting of CONVLUA_ISA and CONVLUA_CONV. Prints sums of the bits of
 -- products and convolutions with bfloat16 operands, one line each; NaN counts as NaN, whichever it is.
 
 local convlua = require "convlua"

@@ -7,9 +7,10 @@
 #include "kernels/sizes.h"
 
 enum {
-  PIECE = 1 << 14, /* elements of the matrix in a chunk, about */
-  STRIP = 128,     /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
-  WORTH = 1 << 17  /* elements from which on other threads are woken */
+  PIECE = 1 << 14,    /* elements of the matrix in a chunk, about */
+  STRIP = 128,        /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
+  WORTH = 1 << 17,    /* elements from which on other threads are woken */
+  MOST_SUMS = 1 << 14 /* floats of sums that wait for the others */
 };
 
 static const cvl_gemv_kernels *kernels_used(void) {
@@ -29,6 +30,7 @@ static const cvl_gemv_kernels *kernels_used(void) {
 typedef struct {
   const cvl_gemm *g;
   int64_t size; /* columns or rows of a chunk */
+  float *sums;  /* {chunks, N}, where chunks are added up in the end */
 } job;
 
 static const float *from(const float *first, int64_t i) { return first != NULL ? first + i : NULL; }
@@ -41,6 +43,30 @@ static void run_rows(void *context, int64_t chunk, int worker) {
   (void)worker;
   kernels_used()->rows(g->a, g->a_col, g->K, g->b + n, g->b_row, min(j->size, g->N - n),
                        g->accumulate, from(g->bias, n), g->c + n);
+}
+
+/* One row of A: products with some rows of B. */
+static void run_part(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_gemm *g = j->g;
+  int64_t k = chunk * j->size;
+  (void)worker;
+  kernels_used()->rows(g->a + k * g->a_col, g->a_col, min(j->size, g->K - k), g->b + k * g->b_row,
+                       g->b_row, g->N, false, NULL, j->sums + chunk * g->N);
+}
+
+/* One row of A, and a B that may stay in the cores' own caches: a thread takes those rows of it whose gradient it makes in
+** run_outer(), and which, about, an optimizer lets it update. False where their sums would be many. */
+static bool run_parts(const cvl_gemm *g) {
+  _Alignas(64) float sums[MOST_SUMS];
+  job j = {g, max(PIECE / g->N, 1), sums};
+  int64_t parts = ceil_div(g->K, j.size);
+  if (g->K * g->N < WORTH || parts * g->N > MOST_SUMS) return false;
+  cvl_parallel(parts, run_part, &j);
+  for (int64_t n = 0; n < g->N && !g->accumulate; n++) g->c[n] = g->bias != NULL ? g->bias[n] : 0;
+  for (int64_t i = 0; i < parts; i++)
+    for (int64_t n = 0; n < g->N; n++) g->c[n] += sums[i * g->N + n];
+  return true;
 }
 
 /* One row of A, and a B that is stored by columns. */
@@ -64,7 +90,7 @@ static void run_outer(void *context, int64_t chunk, int worker) {
 
 /* `n` rows or columns of `length` elements each, in chunks of a multiple of `least`. */
 static void run(const cvl_gemm *g, cvl_body *body, int64_t n, int64_t length, int64_t least) {
-  job j = {g, round_up(max(PIECE / length, 1), least)};
+  job j = {.g = g, .size = round_up(max(PIECE / length, 1), least)};
   cvl_parallel_if(n * length >= WORTH, ceil_div(n, j.size), body, &j);
 }
 
@@ -83,7 +109,7 @@ bool cvl_gemv(const cvl_gemm *g) {
   if (g->M == 1 && g->b_row == 1 && g->a_col == 1) {
     run(g, run_dots, g->N, g->K, 1);
   } else if (g->M == 1 && g->b_col == 1) {
-    run(g, run_rows, g->N, g->K, STRIP);
+    if (!run_parts(g)) run(g, run_rows, g->N, g->K, STRIP);
   } else if (g->K == 1 && g->b_col == 1) {
     run(g, run_outer, g->M, g->N, 1);
   } else {

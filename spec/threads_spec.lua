@@ -42,6 +42,13 @@ local work = {
     local a, b = convlua.randn { 700, 250 }, convlua.randn { 700, 190 }
     return a:transpose():matmul(a), a:transpose():matmul(b), b:transpose():contiguous():matmul(a)
   end,
+  ["a dense layer of one row"] = function()
+    local dense = convlua.nn.Dense{ input_size = 784, output_size = 256, activation = "relu" }
+    local x = leaf(1, 784)
+    local y = dense(x)
+    y:sum():backward()
+    return y, x.grad, dense.weight.grad
+  end,
   ["matrix products in float64"] = function()
     local options = { dtype = "float64" }
     return convlua.matmul(convlua.randn({ 200, 300 }, options), convlua.randn({ 300, 170 }, options))

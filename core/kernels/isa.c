@@ -24,8 +24,8 @@ static bool has(int level) {
   return false;
 }
 
-/* Whether a level that the CPU has is no slower than the one below. Intel's CPUs (Emerald Rapids measured) begin a dot product
-** of 32 pairs every second cycle, and two multiply-adds of 16 floats in each. */
+/* Whether a level that the CPU has is no slower than the one below. Intel's CPUs (measured on Emerald Rapids) begin a dot
+** product of 32 pairs every second cycle, and two multiply-adds of 16 floats in each. */
 static bool is_worth_using(int level) {
 #if defined(__x86_64__)
   if (level == AVX512_BF16) return !__builtin_cpu_is("intel");

@@ -24,15 +24,18 @@ static bool has(int level) {
   return false;
 }
 
+static bool is_intel(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
 /* Whether a level that the CPU has is no slower than the one below. Intel's CPUs (measured on Emerald Rapids) begin a dot
 ** product of 32 pairs every second cycle, and two multiply-adds of 16 floats in each. */
-static bool is_worth_using(int level) {
-#if defined(__x86_64__)
-  if (level == AVX512_BF16) return !__builtin_cpu_is("intel");
-#endif
-  (void)level;
-  return true;
-}
+static bool is_worth_using(int level) { return level != AVX512_BF16 || !is_intel(); }
 
 /* A wrong CONVLUA_ISA is reported by main, which forces it first; elsewhere it falls back to the best. */
 static int level_used(void) {
@@ -64,5 +67,7 @@ cvl_isa cvl_isa_used(void) {
   int level = level_used();
   return level < CVL_ISA_COUNT ? (cvl_isa)level : CVL_ISA_AVX512;
 }
+
+bool cvl_isa_waits_for_many(void) { return !is_intel(); }
 
 bool cvl_isa_has_bf16(void) { return level_used() == AVX512_BF16; }

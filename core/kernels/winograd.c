@@ -160,7 +160,7 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters,
 ** Not counted with bfloat16 operands, which only Winograd's products take.
 */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
-  const double strided = 1.1, few = 1.2, fewest = 1.35, overflow = 1.4;
+  const double strided = 1.1, few = 1.15, fewest = 1.35, overflow = 1.4;
   const cvl_winograd *a = cvl_winograd_used(p, pass == CVL_DATA);
   bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
   const int64_t *made = data ? p->in : p->out;

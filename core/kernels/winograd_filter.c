@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/isa.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/tile.h"
@@ -20,7 +21,8 @@ enum {
   PARTS = 8,              /* at most */
   PARTS_LIMIT = 64 * 64,  /* C * K: the largest filters that are summed in parts */
   BLOCK = 64,             /* tiles at a time in a part, */
-  LINE_BLOCK = 6 * BLOCK, /* and along one axis */
+  LINE_BLOCK = 6 * BLOCK, /* and along one axis; */
+  PART_BLOCKS = 4,        /* so many times at the least */
   TRANSFORM = 8,          /* tiles of a task that transforms */
   SUM = 128,  /* words of tiles at a time: their part of a tile of u fits the first-level cache */
   WIDE = 256, /* columns of a task that multiplies */
@@ -39,6 +41,7 @@ typedef struct {
   int sources, targets, filters;                               /* planes of v, z and u */
   unsigned char needed[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS]; /* tiles, by planes of z */
   int pack;
+  bool ahead;                   /* the next tile's pixels are asked for */
   int64_t room, words;          /* tiles in v and z at most, in so many words of `pack` */
   cvl_order order;              /* those now in v and z, in the second order of work, */
   bool add;                     /* whose products are added to u */
@@ -51,15 +54,21 @@ typedef struct {
   float *zeros; /* a pixel outside x or gy */
 } job;
 
+static void ask_for(const job *j, const cvl_tiled *g, int64_t tile, const float *map) {
+  if (j->ahead) cvl_tile_prefetch(g, tile, map, 0, g->C);
+}
+
 /* The tiles to words 0, 1, ... of v and z. */
 static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, float *v, float *z) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
   for (int64_t t = 0; t < tiles; t++) {
-    int64_t word = t / j->pack, part = t % j->pack;
+    int64_t word = t / j->pack, part = t % j->pack, next = tile[min(t + 1, tiles - 1)];
+    ask_for(j, &j->read, next, j->x);
     cvl_tile_pixels_read(&j->read, tile[t], j->x, j->zeros, pixel);
     j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
                                  j->words * CVL_CHUNK);
+    ask_for(j, &j->written, next, j->gy);
     cvl_tile_pixels_read(&j->written, tile[t], j->gy, j->zeros, pixel);
     j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr);
   }
@@ -264,12 +273,13 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   for (int i = 0; i < j.targets; i++)
     j.needed[i] = (unsigned char)cvl_order_needed(j.winograd, &j.written, i);
   j.pack = j.winograd->pack;
+  j.ahead = cvl_isa_waits_for_many();
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
   j.room = j.winograd->axes == 2 ? BLOCK : LINE_BLOCK;
-  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * j.room;
+  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * PART_BLOCKS * j.room;
   j.group = in_parts ? j.panels : min(j.panels, WIDE / j.tile->nr);
   j.groups = ceil_div(j.panels, j.group);
   j.width = min(p->K, j.group * j.tile->nr);

@@ -33,6 +33,7 @@ return function(bench)
   end
 
   local function training(title, name, batch_size)
+    if not bench.wanted(title) then return end
     local model, x = network(name, batch_size)
     local sgd = optim.SGD(model, { learning_rate = 0.01, momentum = 0.9 })
     local y = convlua.randint(1, 10, { batch_size })
@@ -40,6 +41,15 @@ return function(bench)
       sgd:zero_grad()
       nn.softmax_cross_entropy(model(x), y):backward()
       sgd:step()
+    end)
+  end
+
+  local function inference(title, name, batch_size)
+    if not bench.wanted(title) then return end
+    local model, x = network(name, batch_size)
+    model:eval()
+    tell(title, "inference", name, batch_size, function()
+      convlua.no_grad(function() return model(x) end)
     end)
   end
 
@@ -56,11 +66,7 @@ return function(bench)
   function parts.inference()
     for _, stem in ipairs { "imagenet", "cifar" } do
       for _, batch_size in ipairs { o.batch_size, 1 } do
-        local name = "resnet18-" .. stem
-        local model, x = network(name, batch_size)
-        model:eval()
-        tell(("resnet18 inference, %s stem, %d"):format(stem, batch_size), "inference", name, batch_size,
-          function() convlua.no_grad(function() return model(x) end) end)
+        inference(("resnet18 inference, %s stem, %d"):format(stem, batch_size), "resnet18-" .. stem, batch_size)
       end
     end
   end

@@ -24,7 +24,7 @@ enum {
   KEPT_PIXELS = LANES == 16 ? 24 : MOST * MOST, /* and of pixels */
   UNROLLED = LANES == 16 ? MOST : 1,
   TAPS = AXES == 2 ? 9 : 3,
-  ROWS_AHEAD = 8 /* rows of the filter between what is transformed and what is asked for */
+  SQUARES_AHEAD = 2 /* taps between the one that is copied and the one that is asked for */
 };
 
 _Static_assert(KEPT >= MOST && KEPT_PIXELS >= MOST, "a row is kept at the least");
@@ -208,6 +208,10 @@ INLINE void output_pixels(transform *f, const int places, const int size, const 
 /* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
 INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t rows, int64_t columns,
                         int t, float square[LANES][TAPS][LANES]) {
+  if (column == 1 && columns >= LANES) {
+    for (int64_t a = 0; a < rows; a++) store(square[a][t], load(w + a * row));
+    return;
+  }
   if (row == 1 && rows == LANES && columns >= LANES) {
     for (int64_t b = 0; b < LANES; b += 4)
       for (int64_t a = 0; a < LANES; a += 4)
@@ -234,29 +238,33 @@ INLINE const float *tap_of(const float *w, const int64_t tap[2], int t) {
   return w + t / 3 * tap[0] + t % 3 * tap[1];
 }
 
-/* The filter's taps, 3 along an axis, to `places` planes along an axis: row by row where columns are side by side. Where
-** they are far apart rows are near: a square at a time is copied out first, so that every line of the cache that is fetched
-** is used whole. */
+/* The squares of all taps of the filter from w on. A tap lies a power of two behind the one before, as a rule, in the same sets
+** of a cache, and what is read of nine rows at a time, or asked for, would push itself out: so one square after the other is
+** copied, and one soon to come is asked for, at last of those from `next` on. */
+INLINE void copy_squares(const float *w, const float *next, const int64_t tap[2], int64_t row,
+                         int64_t column, int64_t rows, int64_t columns,
+                         float square[LANES][TAPS][LANES]) {
+  const int64_t line = column == 1 ? row : column; /* from a line of a square to the next */
+  for (int t = 0; t < TAPS; t++) {
+    int later = t + SQUARES_AHEAD;
+    const float *soon = later < TAPS ? tap_of(w, tap, later) : tap_of(next, tap, later - TAPS);
+    for (int64_t k = 0; k < LANES; k++) __builtin_prefetch(soon + k * line, 0, 2);
+    copy_square(tap_of(w, tap, t), row, column, rows, columns, t, square);
+  }
+}
+
+/* The filter's taps, 3 along an axis, to `places` planes along an axis. */
 INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
                           const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                           int64_t columns, int nr, float *u, int64_t plane) {
   float square[LANES][TAPS][LANES];
   const float *pixel[TAPS];
-  int64_t whole = column == 1 ? (columns < nr ? columns : nr) / LANES * LANES : 0;
-  for (int64_t i = 0; i < rows && whole > 0; i++)
-    for (int64_t j = 0; j < whole; j += LANES) {
-      for (int t = 0; t < TAPS; t++) {
-        pixel[t] = tap_of(w, tap, t) + i * row + j;
-        __builtin_prefetch(pixel[t] + ROWS_AHEAD * row, 0, 3);
-      }
-      filter_row(f, first, second, places, pixel, i, nr, u + j, plane);
-    }
-  for (int64_t j = whole; j < nr; j += LANES)
+  for (int64_t j = 0; j < nr; j += LANES, w += LANES * column)
     for (int64_t i = 0; i < rows; i += LANES) {
       int64_t some = rows - i < LANES ? rows - i : LANES;
-      for (int t = 0; t < TAPS; t++)
-        copy_square(tap_of(w, tap, t) + i * row + j * column, row, column, some, columns - j, t,
-                    square);
+      const float *here = w + i * row,
+                  *next = i + some < rows ? here + LANES * row : w + LANES * column;
+      copy_squares(here, next, tap, row, column, some, columns - j, square);
       for (int64_t a = 0; a < some; a++) {
         for (int t = 0; t < TAPS; t++) pixel[t] = square[a][t];
         filter_row(f, first, second, places, pixel, i + a, nr, u + j, plane);

@@ -17,7 +17,9 @@
 
 enum {
   SMALL = 32 * 32 * 32, /* multiply-adds below which a call costs more than the loops */
-  CHUNK_M = 256,
+  CHUNK_M = 256,        /* at most, and */
+  LEAST_M = 64,         /* at least, of which there are */
+  CHUNKS_M = 4,         /* so many if they can be */
   CHUNK_N = 512,
   ROW_MAJOR = 101, /* of cblas.h */
   AS_IT_IS = 111,
@@ -138,7 +140,7 @@ static void plain(const cvl_gemm_f64 *g) {
 
 typedef struct {
   const cvl_gemm_f64 *g;
-  int64_t chunks_m;
+  int64_t rows, chunks_m; /* of a chunk; one below the other */
   bool use_blas;
   int a_form, b_form, lda, ldb;
 } job;
@@ -146,13 +148,13 @@ typedef struct {
 static void run_chunk(void *context, int64_t chunk, int worker) {
   const job *j = context;
   cvl_gemm_f64 g = *j->g;
-  int64_t i = chunk % j->chunks_m * CHUNK_M, k = chunk / j->chunks_m * CHUNK_N;
+  int64_t i = chunk % j->chunks_m * j->rows, k = chunk / j->chunks_m * CHUNK_N;
   (void)worker;
   g.a += i * g.a_row;
   g.b += k * g.b_col;
   g.c += i * g.c_row + k;
   g.bias = g.bias != NULL ? g.bias + k : NULL;
-  g.M = min(CHUNK_M, g.M - i);
+  g.M = min(j->rows, g.M - i);
   g.N = min(CHUNK_N, g.N - k);
   if (!j->use_blas) {
     plain(&g);
@@ -164,8 +166,9 @@ static void run_chunk(void *context, int64_t chunk, int worker) {
 }
 
 void cvl_dgemm(const cvl_gemm_f64 *g) {
-  job j = {.g = g, .chunks_m = (g->M + CHUNK_M - 1) / CHUNK_M};
-  int64_t chunks = j.chunks_m * ((g->N + CHUNK_N - 1) / CHUNK_N);
+  job j = {.g = g, .rows = clamp(ceil_div(g->M, CHUNKS_M), LEAST_M, CHUNK_M)};
+  j.chunks_m = ceil_div(g->M, j.rows);
+  int64_t chunks = j.chunks_m * ceil_div(g->N, CHUNK_N);
   if (g->M == 0 || g->N == 0) return;
   if ((double)g->M * (double)g->N * (double)g->K <= SMALL) {
     plain(g);

@@ -1,5 +1,6 @@
 /*
-** What gemv.h and gemm_rows.h do not take: with many rows and long sums, an A stored by columns, or bfloat16 operands.
+** What gemv.h and gemm_lying.h do not take: with many rows, long sums and many columns, an A with any strides, or bfloat16
+** operands.
 ** B is packed once for everybody, in pieces of at most PIECE by PIECE, or read as it lies when there are too few rows of A
 ** to multiply it with; then the blocks of C are shared out. A block of A is copied by the thread that needs it: by rows, or
 ** by columns when A is stored transposed, so that both are plain copies. A product with a long sum and a small C is cut
@@ -10,7 +11,7 @@
 #include <string.h>
 
 #include "base/pool.h"
-#include "kernels/gemm_rows.h"
+#include "kernels/gemm_lying.h"
 #include "kernels/gemv.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
@@ -133,7 +134,8 @@ static job plan(const cvl_gemm *g) {
   job j = {.g = g,
            .tile = g->bf16 ? cvl_bf16_tile(g->M, g->N) : cvl_tile_used(g->M, g->N),
            .by_columns = g->a_row == 1 && g->a_col != 1};
-  j.in_place = !g->bf16 && g->M <= FEW_ROWS && g->b_col == 1 && g->N % j.tile->nr == 0;
+  j.in_place =
+      !g->bf16 && !j.by_columns && g->M <= FEW_ROWS && g->b_col == 1 && g->N % j.tile->nr == 0;
   j.block_m = j.by_columns ? CVL_BLOCK_M_COLUMNS : CVL_BLOCK_M;
   j.row_blocks = ceil_div(g->M, j.block_m);
   if (g->M > 0)
@@ -176,7 +178,7 @@ static int product(const cvl_gemm *g, int workers, cvl_err *e) {
     clear(g);
     return 0;
   }
-  if (!j.in_place && cvl_gemm_is_by_rows(g)) return cvl_gemm_by_rows(g, workers, e);
+  if (!j.in_place && cvl_gemm_suits_lying(g)) return cvl_gemm_lying(g, workers, e);
   if (worth && workers > 1) share_rows(&j, ceil_div(min(g->N, PIECE), j.tile->nr), workers);
   if (!j.in_place && (j.packed = cvl_scratch_take(k_piece * n_piece, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take((int64_t)workers * CVL_BLOCK_FLOATS, e)) == NULL) goto done;

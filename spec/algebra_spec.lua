@@ -376,15 +376,24 @@ describe("matmul", function()
       same(exact:to_table(), convlua.matmul(xt, yt):cast "int64")
     end
   end)
+  -- x and y in their order, or stored by columns
+  local function by_columns(x) return x:transpose():contiguous():transpose() end
+  local function ways(x, y)
+    local result = {}
+    for _, left in ipairs { x, by_columns(x) } do
+      for _, right in ipairs { y, by_columns(y) } do result[#result + 1] = convlua.matmul(left, right):cast "int64" end
+    end
+    return result
+  end
   it("multiplies few rows with wide and with long matrices", function()
-    for _, sizes in ipairs { { 1, 300, 416 }, { 3, 70, 128 }, { 13, 520, 160 }, { 65, 40, 64 }, { 1, 5000, 128 } } do
+    for _, sizes in ipairs {
+      { 1, 300, 416 }, { 3, 70, 128 }, { 13, 520, 160 }, { 65, 40, 64 }, { 1, 5000, 128 }, { 95, 290, 192 }, { 40, 9000, 64 },
+    } do
       local m, k, n = table.unpack(sizes)
       local x = convlua.randint(-5, 5, { m, k }, { dtype = "int64" })
       local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
       local exact = convlua.matmul(x, y):to_table()
-      same(exact, convlua.matmul(x:cast "float32", y:cast "float32"):cast "int64")
-      local columns = y:cast "float32":transpose():contiguous():transpose()
-      same(exact, convlua.matmul(x:cast "float32", columns):cast "int64")
+      for _, product in ipairs(ways(x:cast "float32", y:cast "float32")) do same(exact, product) end
     end
   end)
   it("multiplies many rows that lie apart, with full and with ragged tiles", function()
@@ -394,16 +403,23 @@ describe("matmul", function()
       local m, k, n = table.unpack(sizes)
       local x = convlua.randint(-5, 5, { m, k + 3 }, { dtype = "int64" })
       local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
-      local exact, yf = convlua.matmul(x:slice(2, 3, k + 2), y), y:cast "float32"
-      local rows = x:cast "float32":slice(2, 3, k + 2)
-      for _, right in ipairs { yf, yf:transpose():contiguous():transpose() } do
-        local off = convlua.matmul(rows, right):cast "int64" - exact
-        assert.equal(0, off:abs():max():item(), ("%d x %d x %d"):format(m, k, n))
+      local exact, rows = convlua.matmul(x:slice(2, 3, k + 2), y), x:cast "float32":slice(2, 3, k + 2)
+      for _, product in ipairs(ways(rows, y:cast "float32")) do
+        assert.equal(0, (product - exact):abs():max():item(), ("%d x %d x %d"):format(m, k, n))
       end
     end
   end)
+  it("multiplies rows that lie apart in columns, and columns that compete for a set of the cache", function()
+    for _, sizes in ipairs { { 90, 300, 128 }, { 200, 300, 70 }, { 1021, 140, 40 }, { 700, 150, 330 } } do
+      local m, k, n = table.unpack(sizes)
+      local x = convlua.randint(-5, 5, { k, m + 3 }, { dtype = "int64" })
+      local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
+      local exact = convlua.matmul(x:slice(2, 3, m + 2):transpose(), y)
+      local product = convlua.matmul(x:cast "float32":slice(2, 3, m + 2):transpose(), y:cast "float32")
+      assert.equal(0, (product:cast "int64" - exact):abs():max():item(), ("%d x %d x %d"):format(m, k, n))
+    end
+  end)
   it("multiplies vectors, whichever side they are on and however the matrix is stored", function()
-    local function by_columns(x) return x:transpose():contiguous():transpose() end
     for _, sizes in ipairs {
       { 1, 7, 1 }, { 1, 37, 259 }, { 211, 45, 1 }, { 33, 1, 150 }, { 1, 790, 260 }, { 1, 1200, 1000 },
       { 1100, 1, 1030 }, { 1, 1, 5 },
@@ -412,12 +428,7 @@ describe("matmul", function()
       local x = convlua.randint(-5, 5, { m, k }, { dtype = "int64" })
       local y = convlua.randint(-5, 5, { k, n }, { dtype = "int64" })
       local exact = convlua.matmul(x, y):to_table()
-      local xf, yf = x:cast "float32", y:cast "float32"
-      for _, left in ipairs { xf, by_columns(xf) } do
-        for _, right in ipairs { yf, by_columns(yf) } do
-          same(exact, convlua.matmul(left, right):cast "int64")
-        end
-      end
+      for _, product in ipairs(ways(x:cast "float32", y:cast "float32")) do same(exact, product) end
     end
   end)
   it("joins the rows of many matrices against one", function()

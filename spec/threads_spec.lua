@@ -40,7 +40,9 @@ local work = {
   end,
   ["matrix products of few blocks of rows"] = function()
     local a, b = convlua.randn { 700, 250 }, convlua.randn { 700, 190 }
-    return a:transpose():matmul(a), a:transpose():matmul(b), b:transpose():contiguous():matmul(a)
+    local few = a:slice(2, 1, 64)
+    return a:transpose():matmul(a), a:transpose():matmul(b), b:transpose():contiguous():matmul(a),
+      few:transpose():matmul(a:slice(2, 1, 192)), few:transpose():matmul(b)
   end,
   ["a dense layer of one row"] = function()
     local dense = convlua.nn.Dense{ input_size = 784, output_size = 256, activation = "relu" }

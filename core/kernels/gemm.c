@@ -23,8 +23,7 @@ enum {
   GROUP = 4,    /* panels that a task should have at least, to be worth its copy of A */
   PART = 2048,  /* sums in a part at least, when cut along the sum */
   MOST_PARTS = 32,
-  FEW_ROWS = 64,  /* up to so many, packing B costs more than it saves */
-  WORTH = 1 << 20 /* products from which on other threads are woken */
+  FEW_ROWS = 64 /* up to so many, packing B costs more than it saves */
 };
 
 typedef struct {
@@ -171,7 +170,7 @@ static void share_rows(job *j, int64_t panels, int threads) {
 static int product(const cvl_gemm *g, int workers, cvl_err *e) {
   job j = plan(g);
   int64_t k_piece = min(g->K, PIECE), n_piece = round_up(min(g->N, PIECE), j.tile->nr);
-  bool worth = (double)g->M * (double)g->N * (double)g->K >= WORTH;
+  bool worth = cvl_gemm_is_worth_sharing(g);
   int rc = -1;
   if (g->M == 0 || g->N == 0) return 0;
   if (g->K == 0) {

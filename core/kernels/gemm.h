@@ -21,6 +21,11 @@ typedef struct cvl_gemm {
   bool bf16;         /* A and B rounded to bfloat16, sums of pairs in float32 as tile.h tells */
 } cvl_gemm;
 
+/* Whether it is worth waking other threads for such a product. */
+static inline bool cvl_gemm_is_worth_sharing(const cvl_gemm *g) {
+  return (double)g->M * (double)g->N * (double)g->K >= 1 << 20;
+}
+
 /* CVL_ENOMEM when the packing buffers cannot be had. Sizes of 0 are fine: K == 0 clears C (or leaves it). */
 int cvl_sgemm(const cvl_gemm *g, cvl_err *e);
 

@@ -21,8 +21,7 @@ enum {
   COPY = 8,           /* rows whose products take as long as that copy */
   MANY_ROWS = 512,    /* so many of C stay in a core's cache from sums to sums */
   FEW_ROWS = 96,      /* with fewer, a copy of B costs more than it saves */
-  FEW_SUMS = 128, /* at a time where A is stored by columns: a line holds rows of several tiles */
-  WORTH = 1 << 20 /* products from which on other threads are woken */
+  FEW_SUMS = 128 /* at a time where A is stored by columns: a line holds rows of several tiles */
 };
 
 typedef struct {
@@ -126,8 +125,8 @@ int cvl_gemm_lying(const cvl_gemm *g, int workers, cvl_err *e) {
            cvl_is_past(g->c, g->M * g->N, g->c_row);
   j.packed = cvl_scratch_take(workers * j.group * CVL_BLOCK_K * nr, e);
   if (j.packed == NULL) return -1;
-  cvl_parallel_if((double)g->M * (double)g->N * (double)g->K >= WORTH,
-                  j.row_tasks * ceil_div(j.panels, j.group), run_task, &j);
+  cvl_parallel_if(cvl_gemm_is_worth_sharing(g), j.row_tasks * ceil_div(j.panels, j.group), run_task,
+                  &j);
   cvl_scratch_give(j.packed);
   return 0;
 }

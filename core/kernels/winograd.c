@@ -161,7 +161,7 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters,
 */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   bool filter = pass == CVL_FILTER, data = pass == CVL_DATA;
-  const double strided = 1.1, overflow = 1.4, few = data ? 1.15 : 1.05, fewest = data ? 1.35 : 1.15;
+  const double strided = 1.1, overflow = 1.4, few = data ? 1.15 : 1.05, fewest = data ? 1.35 : 1.1;
   const cvl_winograd *a = cvl_winograd_used(p, data);
   const int64_t *made = data ? p->in : p->out;
   int64_t from = data ? p->K : p->C, to = data ? p->C : p->K, tiles = p->N, products = p->N,

@@ -157,13 +157,14 @@ describe("scripts/bench.lua", function()
     assert.equal(2, run({ "scripts/bench.lua", "speed" }).status)
   end)
 
-  it("measures of the convolutions and products only those that --only names", function()
-    local r = run { "scripts/bench.lua", "layers", "gemm", "--only", "14x14 256>512 1x1/2,256^3 float64", "--seconds",
-      "0.01" }
+  it("measures of the convolutions, products and models only those that --only names", function()
+    local r = run { "scripts/bench.lua", "layers", "gemm", "mlp", "inference", "--only",
+      "14x14 256>512 1x1/2,256^3 float64,imagenet stem", "--batch-size", "2", "--seconds", "0.01" }
     assert.equal(0, r.status)
     assert.matches("conv 14x14 256>512 1x1/2 +forward", r.out)
+    assert.matches("inference, imagenet stem, 1 ", r.out)
     local _, lines = r.out:gsub("\n", "")
-    assert.equal(3, lines) -- the machine, then two sizes
+    assert.equal(5, lines) -- the machine, then two sizes and one model with two batches
   end)
 
   it("says so when --only leaves nothing", function()

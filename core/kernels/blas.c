@@ -17,9 +17,9 @@
 
 enum {
   SMALL = 32 * 32 * 32, /* multiply-adds below which a call costs more than the loops */
-  CHUNK_M = 256,        /* at most, and */
-  LEAST_M = 64,         /* at least, of which there are */
-  CHUNKS_M = 4,         /* so many if they can be */
+  CHUNK_M = 256,        /* rows of a chunk at most, */
+  LEAST_M = 64,         /* and at least; */
+  CHUNKS_M = 4,         /* chunks of them, between these */
   CHUNK_N = 512,
   ROW_MAJOR = 101, /* of cblas.h */
   AS_IT_IS = 111,

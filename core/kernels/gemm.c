@@ -149,20 +149,12 @@ static int64_t tasks_of(const job *j, int64_t panels, int64_t *group) {
   return j->row_blocks * ceil_div(panels, *group);
 }
 
-/* Lower blocks where tasks are few: of the heights the one with which the last thread is ready soonest. Rows are summed
-** alike in blocks of any height. */
+/* Lower blocks where tasks are few. Rows are summed alike in blocks of any height. */
 static void share_rows(job *j, int64_t panels, int threads) {
-  int64_t group, tasks = tasks_of(j, panels, &group), per_block = tasks / j->row_blocks;
-  int64_t M = j->g->M, best = INT64_MAX, first = j->row_blocks;
+  int64_t group, tasks = tasks_of(j, panels, &group), across = tasks / j->row_blocks;
+  int64_t M = j->g->M, most = 4 * threads / across;
   if (tasks >= 4 * threads) return;
-  for (int64_t blocks = first; blocks * per_block <= 4 * threads; blocks++) {
-    int64_t height = round_up(ceil_div(M, blocks), j->tile->mr);
-    int64_t last = height * ceil_div(ceil_div(M, height) * per_block, threads);
-    if (last < best) {
-      best = last;
-      j->block_m = height;
-    }
-  }
+  j->block_m = best_height(M, j->tile->mr, j->row_blocks, most, across, threads, 0);
   j->row_blocks = ceil_div(M, j->block_m);
 }
 

@@ -97,17 +97,11 @@ bool cvl_gemm_suits_lying(const cvl_gemm *g) {
   return lies && !g->bf16 && (g->M <= MANY_ROWS || g->K <= CVL_BLOCK_K || g->N <= MOST_COLUMNS);
 }
 
-/* Lower tasks where there are few: of the heights the one with which the last thread is ready soonest. */
+/* Lower tasks where there are few. */
 static void share_rows(job *j, int workers) {
-  int64_t M = j->g->M, first = j->row_tasks, across = ceil_div(j->panels, j->group);
-  int64_t most = max(M / FEWEST_ROWS, first), best = INT64_MAX;
-  for (int64_t n = first; n == first || (n <= most && n * across < TASKS * workers); n++) {
-    int64_t rows = round_up(ceil_div(M, n), j->tile->mr), tasks = ceil_div(M, rows) * across;
-    int64_t last = ceil_div(tasks, workers) * (rows + COPY);
-    if (last >= best) continue;
-    best = last;
-    j->rows = rows;
-  }
+  int64_t M = j->g->M, across = ceil_div(j->panels, j->group);
+  int64_t most = min(M / FEWEST_ROWS, (TASKS * workers - 1) / across);
+  j->rows = best_height(M, j->tile->mr, j->row_tasks, most, across, workers, COPY);
   j->row_tasks = ceil_div(M, j->rows);
 }
 

@@ -17,4 +17,19 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b);
 /* a rounded up to a multiple of b. */
 static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
+/* The height of blocks of M rows, a multiple of `mr`, with which the last thread is ready soonest: of those that make `first`
+** to `most` blocks one below the other, `across` tasks each; a task takes as long as its rows and `beside` more. */
+static inline int64_t best_height(int64_t M, int64_t mr, int64_t first, int64_t most,
+                                  int64_t across, int64_t threads, int64_t beside) {
+  int64_t best = INT64_MAX, height = 0;
+  for (int64_t blocks = first; blocks == first || blocks <= most; blocks++) {
+    int64_t rows = round_up(ceil_div(M, blocks), mr);
+    int64_t last = ceil_div(ceil_div(M, rows) * across, threads) * (rows + beside);
+    if (last >= best) continue;
+    best = last;
+    height = rows;
+  }
+  return height;
+}
+
 #endif

@@ -54,21 +54,18 @@ typedef struct {
   float *zeros; /* a pixel outside x or gy */
 } job;
 
-static void ask_for(const job *j, const cvl_tiled *g, int64_t tile, const float *map) {
-  if (j->ahead) cvl_tile_prefetch(g, tile, map, 0, g->C);
-}
-
 /* The tiles to words 0, 1, ... of v and z. */
 static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, float *v, float *z) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
   for (int64_t t = 0; t < tiles; t++) {
-    int64_t word = t / j->pack, part = t % j->pack, next = tile[min(t + 1, tiles - 1)];
-    ask_for(j, &j->read, next, j->x);
+    int64_t word = t / j->pack, part = t % j->pack;
+    bool ask = j->ahead && t + 1 < tiles;
+    if (ask) cvl_tile_prefetch(&j->read, tile[t + 1], j->x, 0, j->p->C);
     cvl_tile_pixels_read(&j->read, tile[t], j->x, j->zeros, pixel);
     j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
                                  j->words * CVL_CHUNK);
-    ask_for(j, &j->written, next, j->gy);
+    if (ask) cvl_tile_prefetch(&j->written, tile[t + 1], j->gy, 0, j->p->K);
     cvl_tile_pixels_read(&j->written, tile[t], j->gy, j->zeros, pixel);
     j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr);
   }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
+
 /* The names are those of CONVLUA_ISA; the last one is not an ISA of its own but one with more. */
 enum { AVX512_BF16 = CVL_ISA_COUNT, LEVELS };
 static const char *const names[LEVELS] = {"baseline", "avx2", "avx512", "avx512_bf16"};
@@ -24,18 +26,9 @@ static bool has(int level) {
   return false;
 }
 
-static bool is_intel(void) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_is("intel");
-#else
-  return false;
-#endif
-}
-
 /* Whether a level that the CPU has is no slower than the one below. Intel's CPUs (measured on Emerald Rapids) begin a dot
 ** product of 32 pairs every second cycle, and two multiply-adds of 16 floats in each. */
-static bool is_worth_using(int level) { return level != AVX512_BF16 || !is_intel(); }
+static bool is_worth_using(int level) { return level != AVX512_BF16 || !cvl_cpu_is_intel(); }
 
 /* A wrong CONVLUA_ISA is reported by main, which forces it first; elsewhere it falls back to the best. */
 static int level_used(void) {
@@ -67,7 +60,5 @@ cvl_isa cvl_isa_used(void) {
   int level = level_used();
   return level < CVL_ISA_COUNT ? (cvl_isa)level : CVL_ISA_AVX512;
 }
-
-bool cvl_isa_waits_for_many(void) { return !is_intel(); }
 
 bool cvl_isa_has_bf16(void) { return level_used() == AVX512_BF16; }

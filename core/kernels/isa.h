@@ -17,9 +17,6 @@ cvl_isa cvl_isa_used(void);
 bool cvl_isa_has_bf16(void);
 /* What is used, as CONVLUA_ISA would name it. */
 const char *cvl_isa_name(void);
-/* Whether a core waits for so many lines of its caches at a time that asking for hundreds costs nothing: Intel's (measured on
-** Ice Lake) do not. */
-bool cvl_isa_waits_for_many(void);
 /* Forces one; an error when there is no such name or the CPU lacks it. Called by main before any kernel runs. */
 int cvl_isa_force(const char *name, cvl_err *e);
 

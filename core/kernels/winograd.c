@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/cpu.h"
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
@@ -51,6 +52,7 @@ typedef struct {
   int64_t tiles;
   int64_t w_tap[2], w_row, w_column; /* steps in w */
   bool past;                         /* results are larger than the last cache */
+  bool shared;                       /* what a thread transforms for all goes past its caches */
   const cvl_tile *tile;
   const cvl_winograd *winograd;
   cvl_products products;
@@ -187,23 +189,24 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   return work * strided;
 }
 
-/* Channels [c, c + channels) of the tiles to rows 0, 1, ... of v. Where these are all, the next tile is asked for. */
+/* Channels [c, c + channels) of the tiles to rows 0, 1, ... of v, `past` the caches. Where these are all, the next tile is asked for. */
 static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, int64_t c,
-                            int64_t channels, float *v) {
+                            int64_t channels, float *v, bool past) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   for (int64_t t = 0; t < tiles; t++, v += j->chunk) {
     if (channels == j->source.C && t + 1 < tiles)
       cvl_tile_prefetch(&j->source, tile[t + 1], j->x, 0, channels);
     cvl_tile_pixels_read(&j->source, tile[t], j->x + c, j->zeros, pixel);
-    j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk);
+    j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk, past);
   }
 }
 
-/* Source channels [c, c + rows) of panel `panel` of the filter to u {planes, rows / pack, nr}. */
-static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u) {
+/* Source channels [c, c + rows) of panel `panel` of the filter to u {planes, rows / pack, nr}, `past` the caches. */
+static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t rows, float *u,
+                             bool past) {
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
-                      rows, j->target.C - column, j->tile->nr, u, j->u_plane);
+                      rows, j->target.C - column, j->tile->nr, u, j->u_plane, past);
 }
 
 /* What is left to be added up in a plane of m: products, `words` words of each, in chunks. */
@@ -295,7 +298,7 @@ static void filter_task(void *context, int64_t chunk, int worker) {
   int64_t panel = chunk % j->panels, c = chunk / j->panels * FILTER_ROWS;
   (void)worker;
   transform_filter(j, panel, c, min(FILTER_ROWS, j->source.C - c),
-                   j->u + (panel * j->depth + c / j->pack) * j->tile->nr);
+                   j->u + (panel * j->depth + c / j->pack) * j->tile->nr, j->shared);
 }
 
 static void block_task(void *context, int64_t chunk, int worker) {
@@ -304,7 +307,7 @@ static void block_task(void *context, int64_t chunk, int worker) {
   cvl_order order = {.tile = tile};
   float *v = j->v + worker * j->v_all, *m = j->m + worker * j->targets * j->m_plane;
   cvl_order_set(&order, &j->target, first, min(j->block, j->tiles - first));
-  transform_tiles(j, tile, order.count, 0, j->source.C, v);
+  transform_tiles(j, tile, order.count, 0, j->source.C, v, false);
   for (int64_t panel = 0; panel < j->panels; panel += j->group) {
     int64_t panels = min(j->group, j->panels - panel);
     const float *u = j->u + panel * j->depth * j->tile->nr;
@@ -351,7 +354,8 @@ static void tiles_task(void *context, int64_t task, int worker) {
           first = task % blocks * FEW_BLOCK, c = chunk * CVL_CHUNK;
   (void)worker;
   transform_tiles(j, j->order.tile + first, min(FEW_BLOCK, j->tiles - first), c,
-                  min(CVL_CHUNK, j->source.C - c), j->v + chunk * j->v_chunk + first * j->chunk);
+                  min(CVL_CHUNK, j->source.C - c), j->v + chunk * j->v_chunk + first * j->chunk,
+                  j->shared);
 }
 
 /* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
@@ -378,7 +382,7 @@ static void panel_task(void *context, int64_t task, int worker) {
     int64_t channels = min(CVL_CHUNK, j->source.C - c), next = c + channels,
             words = ceil_div(channels, j->pack);
     const float *v = j->v + c / CVL_CHUNK * j->v_chunk + first * j->chunk;
-    transform_filter(j, panel, c, channels, u);
+    transform_filter(j, panel, c, channels, u, false);
     for (int i = 0; i < j->targets; i++) {
       prefetch_filter(j, panel, next, min(CVL_CHUNK, j->source.C - next), i, j->targets);
       int after = (i + 1) % j->targets, soons = 0;
@@ -418,6 +422,7 @@ static int run_panels(job *j, cvl_err *e) {
 
 static int run(job *j, const cvl_conv *p, cvl_err *e) {
   int rc;
+  j->shared = cvl_cpu_shares_past();
   j->pack = j->winograd->pack;
   j->chunk = CVL_CHUNK / j->pack;
   j->depth = ceil_div(j->source.C, j->pack);

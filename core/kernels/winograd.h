@@ -46,6 +46,8 @@ enum { CVL_MOST_PRODUCTS = 9 }; /* along an axis */
 ** filters} of the filter, {targets, targets} of what is written, and lies `plane` floats from the next. Along an axis they
 ** meet in `product`; the gradient of the filter reads the targets' planes and makes the filter's.
 ** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
+** Where `past` is told, whole lines go past the caches, if operands are floats and the CPU can: planes and chunks, or panels,
+** are then multiples of a line apart. Other threads read them after the call.
 ** With bfloat16 operands, two neighbours in a sum share the room of a float (tile.h): two channels in `input` and `filter`;
 ** two tiles in `sum_input` and `gradient`, where [0] writes the first of them and zeros for the second, and [1] the second.
 */
@@ -59,10 +61,11 @@ typedef struct cvl_winograd {
   int inset; /* pixels of padding before and after a map that its tiles leave out */
   int last;  /* the target's place that a tile's last pixel alone takes, along an axis, or -1 */
   /* v = B^T d B of one tile, from its {reads, reads} pixels {C}. */
-  void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk);
+  void (*input)(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,
+                bool past);
   /* The same where the sum is over tiles, from which a filter's gradient is made. */
-  void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane,
-                       int64_t chunk);
+  void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,
+                       bool past);
   /* y = A^T m A and `then`, m {targets, targets, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks
   ** out, with their residuals, or NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels
   ** aligned to 64 bytes. */
@@ -70,12 +73,12 @@ typedef struct cvl_winograd {
                  const float *const *residual, float *const *pixel, bool past);
   /* z = A d A^T, from the {writes, writes} pixels {K} of a tile of gy, to panels of `nr` columns. */
   void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
-                      int nr);
+                      int nr, bool past);
   /* u = G w G^T for `rows` source channels of one panel of nr target channels, `columns` of which there are: u
   ** {planes, rows / pack, nr}. Tap {r, s}, row i, column j of the filter is w[r * tap[0] + s * tap[1] + i * row + j * column].
   */
   void (*filter)(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
-                 int64_t columns, int nr, float *u, int64_t plane);
+                 int64_t columns, int nr, float *u, int64_t plane, bool past);
   /* gw = G^T u G, u {planes, n}, gw {9, n} with its taps `tap` floats apart. */
   void (*filter_gradient)(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap);
 } cvl_winograd;

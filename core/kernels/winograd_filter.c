@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
-#include "kernels/isa.h"
+#include "kernels/cpu.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/tile.h"
@@ -54,8 +54,9 @@ typedef struct {
   float *zeros; /* a pixel outside x or gy */
 } job;
 
-/* The tiles to words 0, 1, ... of v and z. */
-static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, float *v, float *z) {
+/* The tiles to words 0, 1, ... of v and z, `past` the caches. */
+static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, float *v, float *z,
+                            bool past) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];
   int64_t nr = j->tile->nr;
   for (int64_t t = 0; t < tiles; t++) {
@@ -64,10 +65,11 @@ static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, fl
     if (ask) cvl_tile_prefetch(&j->read, tile[t + 1], j->x, 0, j->p->C);
     cvl_tile_pixels_read(&j->read, tile[t], j->x, j->zeros, pixel);
     j->winograd->sum_input[part](pixel, j->p->C, v + word * CVL_CHUNK, j->v_plane,
-                                 j->words * CVL_CHUNK);
+                                 j->words * CVL_CHUNK, past);
     if (ask) cvl_tile_prefetch(&j->written, tile[t + 1], j->gy, 0, j->p->K);
     cvl_tile_pixels_read(&j->written, tile[t], j->gy, j->zeros, pixel);
-    j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr);
+    j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr,
+                                past);
   }
 }
 
@@ -160,7 +162,7 @@ static void part_task(void *context, int64_t part, int worker) {
   cvl_order order = {.tile = tile};
   for (int64_t t = part * j->part; t < last; t += j->room) {
     cvl_order_set(&order, &j->written, t, min(j->room, last - t));
-    transform_tiles(j, tile, order.count, v, z);
+    transform_tiles(j, tile, order.count, v, z, false);
     multiply_planes(j, &order, v, z, u, 0, j->filters, 0, t > part * j->part);
   }
 }
@@ -196,7 +198,8 @@ static void transform_task(void *context, int64_t chunk, int worker) {
   int64_t t = chunk * TRANSFORM;
   (void)worker;
   transform_tiles(j, j->order.tile + t, min(TRANSFORM, j->order.count - t),
-                  j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr);
+                  j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr,
+                  cvl_cpu_shares_past());
 }
 
 static void multiply_task(void *context, int64_t task, int worker) {
@@ -270,7 +273,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   for (int i = 0; i < j.targets; i++)
     j.needed[i] = (unsigned char)cvl_order_needed(j.winograd, &j.written, i);
   j.pack = j.winograd->pack;
-  j.ahead = cvl_isa_waits_for_many();
+  j.ahead = cvl_cpu_waits_for_many();
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;

@@ -8,7 +8,8 @@
 -- Bottleneck    F: 1x1 - relu - 3x3 - relu - 1x1, the last with 4 times as many features (right)
 -- Every convolution is followed by batch normalization, also W_s. What lies between two of them is given
 -- up as soon as it has been used, unless the tape needs it: in inference the next block finds its memory
--- still in the caches.
+-- still in the caches. W_s x is made before F(x): on the way back its gradient, zero at the pixels that a
+-- stride leaves out, is then added to that of F(x), and not the other way round.
 --
 -- x {N, H, W, in_features}   y {N, ceil(H / stride), ceil(W / stride), features * expansion}
 
@@ -55,10 +56,9 @@ end)
 BasicBlock.expansion = 1
 
 function BasicBlock:forward(x)
+  local shortcut <close> = self.projection and self.projection(x)
   local early <close> = self.early_conv(x)
-  if not self.projection then return self.last_conv(early, x) end -- relu(norm(conv) + x)
-  local shortcut <close> = self.projection(x)
-  return self.last_conv(early, shortcut)
+  return self.last_conv(early, shortcut or x) -- relu(norm(conv) + x)
 end
 
 --- The stride is the 3 x 3 convolution's (version 1.5, which nearly everybody trains), or the first
@@ -76,11 +76,10 @@ end)
 Bottleneck.expansion = 4
 
 function Bottleneck:forward(x)
+  local shortcut <close> = self.projection and self.projection(x)
   local early <close> = self.early_conv(x)
   local middle <close> = self.middle_conv(early)
-  if not self.projection then return self.last_conv(middle, x) end
-  local shortcut <close> = self.projection(x)
-  return self.last_conv(middle, shortcut)
+  return self.last_conv(middle, shortcut or x)
 end
 
 return { BasicBlock = BasicBlock, Bottleneck = Bottleneck }

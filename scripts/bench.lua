@@ -54,6 +54,7 @@ for _, name in ipairs(chosen) do
   end
 end
 local results = bench.results
+io.stdout:setvbuf "line" -- a pipe shows each line when it is measured
 print(("%s, %d threads, BLAS: %s"):format(results.isa, results.threads, results.blas))
 for _, name in ipairs(chosen) do run[name]() end
 if o.only and not bench.found then

@@ -189,7 +189,8 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   return work * strided;
 }
 
-/* Channels [c, c + channels) of the tiles to rows 0, 1, ... of v, `past` the caches. Where these are all, the next tile is asked for. */
+/* Channels [c, c + channels) of the tiles to rows 0, 1, ... of v, `past` the caches. Where these are all, the next tile is
+** asked for. */
 static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, int64_t c,
                             int64_t channels, float *v, bool past) {
   const float *pixel[CVL_MOST_READS * CVL_MOST_READS];

@@ -42,6 +42,7 @@ typedef struct {
   unsigned char needed[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS]; /* tiles, by planes of z */
   int pack;
   bool ahead;                   /* the next tile's pixels are asked for */
+  bool shared;                  /* what a thread transforms for all goes past its caches */
   int64_t room, words;          /* tiles in v and z at most, in so many words of `pack` */
   cvl_order order;              /* those now in v and z, in the second order of work, */
   bool add;                     /* whose products are added to u */
@@ -198,8 +199,7 @@ static void transform_task(void *context, int64_t chunk, int worker) {
   int64_t t = chunk * TRANSFORM;
   (void)worker;
   transform_tiles(j, j->order.tile + t, min(TRANSFORM, j->order.count - t),
-                  j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr,
-                  cvl_cpu_shares_past());
+                  j->v + t / j->pack * CVL_CHUNK, j->z + t / j->pack * j->tile->nr, j->shared);
 }
 
 static void multiply_task(void *context, int64_t task, int worker) {
@@ -274,6 +274,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
     j.needed[i] = (unsigned char)cvl_order_needed(j.winograd, &j.written, i);
   j.pack = j.winograd->pack;
   j.ahead = cvl_cpu_waits_for_many();
+  j.shared = cvl_cpu_shares_past();
   j.chunks = ceil_div(p->C, CVL_CHUNK);
   j.panels = ceil_div(p->K, j.tile->nr);
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;

@@ -15,7 +15,7 @@
 #define OF_OPERANDS(name) CVL_ISA_NAME(name)
 #endif
 
-/* Whole lines of the cache are what one vector of floats is. */
+/* Whether each vector that is written is a whole line of the cache, and so may go past it. */
 enum { STREAMS = PACK == 1 && LANES == (int)CVL_LINE };
 
 static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,

@@ -7,11 +7,7 @@ enum { AXES = 2 };
 
 static void back_input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,
                        bool past) {
-  if (STREAMS && past)
-    input_planes(back_input_1d, stream, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk);
-  else
-    input_planes(back_input_1d, STORE, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk);
-  if (STREAMS && past) stream_end();
+  input_planes(back_input_1d, STORE, PACK, TARGETS, TARGETS, pixel, C, v, plane, chunk, past);
 }
 
 static void back_output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,

@@ -15,16 +15,9 @@
 #define OF_OPERANDS(name) CVL_ISA_NAME(name)
 #endif
 
-/* Whether each vector that is written is a whole line of the cache, and so may go past it. */
-enum { STREAMS = PACK == 1 && LANES == (int)CVL_LINE };
-
 static void input(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,
                   bool past) {
-  if (STREAMS && past)
-    input_planes(input_1d, stream, PACK, READS, SOURCES, pixel, C, v, plane, chunk);
-  else
-    input_planes(input_1d, STORE, PACK, READS, SOURCES, pixel, C, v, plane, chunk);
-  if (STREAMS && past) stream_end();
+  input_planes(input_1d, STORE, PACK, READS, SOURCES, pixel, C, v, plane, chunk, past);
 }
 
 static void output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
@@ -34,30 +27,23 @@ static void output(const float *m, int64_t plane, int64_t columns, const cvl_epi
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                      int nr, bool past) {
-  if (STREAMS && past)
-    gradient_planes(gradient_1d, stream, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
-  else
-    gradient_planes(gradient_1d, STORE_FIRST, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
-  if (STREAMS && past) stream_end();
+  gradient_planes(gradient_1d, STORE_FIRST, WRITES, TARGETS, pixel, K, z, plane, panel, nr, past);
 }
 
 #if PACK == 2 /* sums over tiles: two of them share words */
 static void input_first(const float *const *pixel, int64_t C, float *v, int64_t plane,
                         int64_t chunk, bool past) {
-  (void)past;
-  input_planes(input_1d, STORE_FIRST, 1, READS, SOURCES, pixel, C, v, plane, chunk);
+  input_planes(input_1d, STORE_FIRST, 1, READS, SOURCES, pixel, C, v, plane, chunk, past);
 }
 
 static void input_second(const float *const *pixel, int64_t C, float *v, int64_t plane,
                          int64_t chunk, bool past) {
-  (void)past;
-  input_planes(input_1d, STORE_SECOND, 1, READS, SOURCES, pixel, C, v, plane, chunk);
+  input_planes(input_1d, STORE_SECOND, 1, READS, SOURCES, pixel, C, v, plane, chunk, past);
 }
 
 static void gradient_second(const float *const *pixel, int64_t K, float *z, int64_t plane,
                             int64_t panel, int nr, bool past) {
-  (void)past;
-  gradient_planes(gradient_1d, STORE_SECOND, WRITES, TARGETS, pixel, K, z, plane, panel, nr);
+  gradient_planes(gradient_1d, STORE_SECOND, WRITES, TARGETS, pixel, K, z, plane, panel, nr, past);
 }
 #else
 #define input_first input
@@ -67,13 +53,8 @@ static void gradient_second(const float *const *pixel, int64_t K, float *z, int6
 
 static void filter(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                    int64_t columns, int nr, float *u, int64_t plane, bool past) {
-  if (STREAMS && past)
-    filter_planes(filter_1d, stream, NULL, FILTERS, w, tap, row, column, rows, columns, nr, u,
-                  plane);
-  else
-    filter_planes(filter_1d, STORE_FIRST, STORE_SECOND, FILTERS, w, tap, row, column, rows, columns,
-                  nr, u, plane);
-  if (STREAMS && past) stream_end();
+  filter_planes(filter_1d, STORE_FIRST, STORE_SECOND, FILTERS, w, tap, row, column, rows, columns,
+                nr, u, plane, past);
 }
 
 static void filter_gradient(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap) {

@@ -95,10 +95,14 @@ INLINE void find_source(source *s, int pixels, const float *const *pixel, int64_
   s->c = 0;
 }
 
-/* Words are floats, or hold `pack` channels. */
-INLINE void input_planes(transform *f, put *write, const int pack, const int size, const int places,
-                         const float *const *pixel, int64_t C, float *v, int64_t plane,
-                         int64_t chunk) {
+/* Whether what is wanted past the caches goes there: floats do, of which a vector is a whole line. */
+INLINE bool is_streamed(put *write, bool past) {
+  return LANES == (int)CVL_LINE && write == store && past;
+}
+
+INLINE void put_input(transform *f, put *write, const int pack, const int size, const int places,
+                      const float *const *pixel, int64_t C, float *v, int64_t plane,
+                      int64_t chunk) {
   source s;
   for (int64_t c = 0; c < C; c += LANES) {
     find_source(&s, all_of(size), pixel, c, C - c);
@@ -107,16 +111,39 @@ INLINE void input_planes(transform *f, put *write, const int pack, const int siz
   }
 }
 
-/* As input_planes, to panels; the last one is filled with zeros. */
-INLINE void gradient_planes(transform *f, put *write, const int size, const int places,
-                            const float *const *pixel, int64_t K, float *z, int64_t plane,
-                            int64_t panel, int nr) {
+/* Words are floats, or hold `pack` channels. */
+INLINE void input_planes(transform *f, put *write, const int pack, const int size, const int places,
+                         const float *const *pixel, int64_t C, float *v, int64_t plane,
+                         int64_t chunk, bool past) {
+  if (!is_streamed(write, past)) {
+    put_input(f, write, pack, size, places, pixel, C, v, plane, chunk);
+    return;
+  }
+  put_input(f, stream, pack, size, places, pixel, C, v, plane, chunk);
+  stream_end();
+}
+
+INLINE void put_gradient(transform *f, put *write, const int size, const int places,
+                         const float *const *pixel, int64_t K, float *z, int64_t plane,
+                         int64_t panel, int nr) {
   int64_t whole = (K + nr - 1) / nr * nr;
   source s;
   for (int64_t k = 0; k < whole; k += LANES) {
     find_source(&s, all_of(size), pixel, k, K - k);
     to_planes(f, write, size, places, s.pixel, s.c, z + k / nr * panel + k % nr, plane);
   }
+}
+
+/* As input_planes, to panels; the last one is filled with zeros. */
+INLINE void gradient_planes(transform *f, put *write, const int size, const int places,
+                            const float *const *pixel, int64_t K, float *z, int64_t plane,
+                            int64_t panel, int nr, bool past) {
+  if (!is_streamed(write, past)) {
+    put_gradient(f, write, size, places, pixel, K, z, plane, panel, nr);
+    return;
+  }
+  put_gradient(f, stream, size, places, pixel, K, z, plane, panel, nr);
+  stream_end();
 }
 
 /* n channels from k on of pixel i, unless it is NULL. `shift`: there is no more to p than that. */
@@ -253,10 +280,9 @@ INLINE void copy_squares(const float *w, const float *next, const int64_t tap[2]
   }
 }
 
-/* The filter's taps, 3 along an axis, to `places` planes along an axis. */
-INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
-                          const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
-                          int64_t columns, int nr, float *u, int64_t plane) {
+INLINE void put_filter(transform *f, put *first, put *second, const int places, const float *w,
+                       const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                       int64_t columns, int nr, float *u, int64_t plane) {
   float square[LANES][TAPS][LANES];
   const float *pixel[TAPS];
   for (int64_t j = 0; j < nr; j += LANES, w += LANES * column)
@@ -270,6 +296,18 @@ INLINE void filter_planes(transform *f, put *first, put *second, const int place
         filter_row(f, first, second, places, pixel, i + a, nr, u + j, plane);
       }
     }
+}
+
+/* The filter's taps, 3 along an axis, to `places` planes along an axis. */
+INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
+                          const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
+                          int64_t columns, int nr, float *u, int64_t plane, bool past) {
+  if (!is_streamed(first, past)) {
+    put_filter(f, first, second, places, w, tap, row, column, rows, columns, nr, u, plane);
+    return;
+  }
+  put_filter(f, stream, second, places, w, tap, row, column, rows, columns, nr, u, plane);
+  stream_end();
 }
 
 /* `places` planes along an axis to the taps of the filter's gradient. */

@@ -57,14 +57,17 @@ static double hits_of(const cvl_conv *p) {
   return hits;
 }
 
-/*
-** Winograd when its work is estimated to be less than that of the definition. Neither of the others does the taps outside
-** the map (implicit_gemm.c), hence the share that hits.
-*/
-static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
+/* Products of the definition. No algorithm but Winograd's does the taps outside the map (implicit_gemm.c), hence the share
+** that hits. */
+static double direct_work(const cvl_conv *p) {
   double taps = (double)(p->filter[1] * p->filter[2]) * hits_of(p),
          outputs = (double)(p->N * p->out[1] * p->out[2]);
-  return cvl_winograd_work(p, pass) < taps * outputs * (double)p->C * (double)p->K;
+  return taps * outputs * (double)p->C * (double)p->K;
+}
+
+/* Winograd when its work is estimated to be less than that of the definition. */
+static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
+  return cvl_winograd_work(p, pass) < direct_work(p);
 }
 
 /*
@@ -90,19 +93,30 @@ static bool is_direct_faster(const cvl_conv *p, cvl_pass pass) {
 }
 
 /*
-** The phases of a stride at once where channels are too few for the vectors of each: zeros that complete the filter, and a
-** pass that lays out the results, cost less then.
+** The phases of a stride at once: for the data's gradient where channels are too few for the vectors of each, as zeros that
+** complete the filter, and a pass that lays out the results, cost less then.
 */
 static bool is_faster_by_subpixels(const cvl_conv *p) {
   enum { FULL = 32 }; /* channels that fill vectors anyway */
   return p->C < FULL && cvl_subpixel_gain(p) >= 1;
 }
 
+/* ... or where Winograd's algorithms take the cells with less work than the definition. The moves of the map are counted, each
+** of which takes as long as some products. A single small image has too few tiles to share. */
+static bool is_less_by_subpixels(const cvl_conv *p, cvl_pass pass) {
+  enum { FEW = 512 }; /* outputs */
+  const double move = 12;
+  const cvl_conv cells = cvl_subpixel_cells(p);
+  double map = (double)(cells.N * cells.in[1] * cells.in[2] * cells.C);
+  return cvl_winograd_possible(&cells) && p->N * p->out[1] * p->out[2] >= FEW &&
+         cvl_winograd_work(&cells, pass) + move * map < direct_work(p);
+}
+
 static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
        lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
-       subpixel = pass == CVL_DATA && cvl_subpixel_possible(p);
+       subpixel = cvl_subpixel_possible(p);
   if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
@@ -111,8 +125,9 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
                : GEMM;
   if (lines && is_one_line(p)) return LINES;
   if (winograd && is_less_with_winograd(p, pass)) return WINOGRAD;
+  if (subpixel && is_less_by_subpixels(p, pass)) return SUBPIXEL;
   if (lines && is_faster_by_lines(p, pass)) return LINES;
-  if (subpixel && is_faster_by_subpixels(p)) return SUBPIXEL;
+  if (subpixel && pass == CVL_DATA && is_faster_by_subpixels(p)) return SUBPIXEL;
   return direct && is_direct_faster(p, pass) ? DIRECT : GEMM;
 }
 
@@ -146,7 +161,8 @@ static const struct {
                   cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter, cvl_lines_backward_data},
-    [SUBPIXEL] = {.add_data = cvl_subpixel_backward_data},
+    [SUBPIXEL] = {cvl_subpixel_forward, NULL, cvl_subpixel_backward_filter,
+                  cvl_subpixel_backward_data},
     [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter, cvl_implicit_backward_data},
 };
 

@@ -14,7 +14,7 @@
 #include "kernels/vector.h"
 
 /* The algorithm's numbers, of winograd.h. */
-enum { READS = 9, STEP = 8, WRITES = 4, SOURCES = 9, FILTERS = 6, TARGETS = 5 };
+enum { READS = 9, STEP = 8, WRITES = 4, TAPS = 3, SOURCES = 9, FILTERS = 6, TARGETS = 5 };
 enum { INSET = 0, LAST = 4 };
 #define PRODUCTS(x) \
   x(0, 0, 0) x(1, 1, 1) x(2, 2, 2) x(3, 3, 3) x(4, 4, 4) x(5, 5, 0) x(6, 5, 1) x(7, 5, 2) x(8, 5, 3)

@@ -1,31 +1,35 @@
 /*
-** Input x of an axis is met by tap f from output o where x + before = o * stride + f. With x + before = cell * stride + phase
-** and f = step * stride + phase that is o = cell - step: for all phases of a cell alike, steps lead back from the output
-** `cell`. In a forward convolution taps lead on: its tap t is step `steps` - 1 - t.
+** Tap f of an axis meets input o * stride + f - before from output o. With input + before = cell * stride + phase and
+** f = step * stride + phase that is cell = o + step, for all phases alike: a convolution of cells with stride 1, of which the
+** phases of the three axes and the channels are the channels. Taps that a phase lacks are zeros.
 */
 #include "kernels/subpixel.h"
 
 #include <string.h>
 
 #include "base/pool.h"
-#include "kernels/implicit_gemm.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/tile.h"
 
+/* What is moved between an array and its cells. */
+typedef enum { TO_CELLS, FROM_CELLS, ADDED_FROM_CELLS } move;
+
 typedef struct {
   const cvl_conv *p;
-  cvl_conv cells;     /* the convolution of gy: {N, cells, phases of the three axes, C} */
-  int64_t first[3];   /* the cell of the first input */
-  const float *w, *y; /* the filter; the results of that convolution */
-  float *turned;      /* the filter as it needs it */
-  float *gx;
-  bool add;
+  cvl_conv cells;      /* of {N, cells, phases of the three axes, C} by {steps, phases, C, K} */
+  int64_t first[3];    /* the cell of the first input */
+  float *map, *filter; /* its cells, or their gradient; its filter, or the gradient of that */
 } job;
 
-static int64_t phases_of(const cvl_conv *p) { return p->stride[0] * p->stride[1] * p->stride[2]; }
+/* A move of lines of the map `at`. */
+typedef struct {
+  const job *j;
+  move what;
+  float *at;
+} lines;
 
-static int64_t steps_of(const cvl_conv *p, int d) { return ceil_div(p->filter[d], p->stride[d]); }
+static int64_t phases_of(const cvl_conv *p) { return p->stride[0] * p->stride[1] * p->stride[2]; }
 
 bool cvl_subpixel_possible(const cvl_conv *p) {
   if (p->groups != 1 || p->N * p->C * p->K == 0) return false;
@@ -36,102 +40,160 @@ bool cvl_subpixel_possible(const cvl_conv *p) {
   return phases_of(p) > 1;
 }
 
+static job plan(const cvl_conv *p) {
+  job j = {.p = p, .cells = *p};
+  j.cells.C = phases_of(p) * p->C;
+  for (int d = 0; d < 3; d++) {
+    int64_t last = (p->in[d] - 1 + p->before[d]) / p->stride[d];
+    j.first[d] = p->before[d] / p->stride[d];
+    j.cells.in[d] = last - j.first[d] + 1;
+    j.cells.filter[d] = ceil_div(p->filter[d], p->stride[d]);
+    j.cells.stride[d] = 1;
+    j.cells.before[d] = j.first[d];
+  }
+  return j;
+}
+
+cvl_conv cvl_subpixel_cells(const cvl_conv *p) { return plan(p).cells; }
+
 /* The share of the lanes that so many columns fill. */
 static double fill(int64_t columns) {
   return (double)columns / (double)round_up(columns, cvl_tile_used(1, columns)->nr);
 }
 
 double cvl_subpixel_gain(const cvl_conv *p) {
-  double use = fill(phases_of(p) * p->C);
-  for (int d = 0; d < 3; d++) use *= (double)p->filter[d] / (double)(steps_of(p, d) * p->stride[d]);
+  const cvl_conv cells = cvl_subpixel_cells(p);
+  double use = fill(cells.C);
+  for (int d = 0; d < 3; d++)
+    use *= (double)p->filter[d] / (double)(cells.filter[d] * p->stride[d]);
   return use / fill(p->C);
 }
 
-static job plan(const cvl_conv *p) {
-  job j = {.p = p,
-           .cells = {.N = p->N, .C = p->K, .K = phases_of(p) * p->C, .groups = 1, .bf16 = p->bf16}};
-  for (int d = 0; d < 3; d++) {
-    int64_t last = (p->in[d] - 1 + p->before[d]) / p->stride[d];
-    j.first[d] = p->before[d] / p->stride[d];
-    j.cells.in[d] = p->out[d];
-    j.cells.filter[d] = steps_of(p, d);
-    j.cells.out[d] = last - j.first[d] + 1;
-    j.cells.stride[d] = j.cells.dilation[d] = 1;
-    j.cells.before[d] = j.cells.filter[d] - 1 - j.first[d];
-  }
-  return j;
+static int64_t map_floats(const cvl_conv *c) {
+  return c->N * c->in[0] * c->in[1] * c->in[2] * c->C;
 }
 
-/* Where tap f of axis d goes: to tap *t, for the phase returned. */
-static int64_t split(const job *j, int d, int64_t f, int64_t *t) {
-  *t = j->cells.filter[d] - 1 - f / j->p->stride[d];
-  return f % j->p->stride[d];
+static int64_t filter_floats(const cvl_conv *c) {
+  return c->filter[0] * c->filter[1] * c->filter[2] * c->C * c->K;
 }
 
-/* Tap f of w {filter, C, K} to its place in {steps, K, phases, C}, where the taps that a phase lacks are zeros. */
-static void turn_tap(void *context, int64_t f, int worker) {
-  const job *j = context;
+static int begin(job *j, cvl_err *e) {
+  if ((j->map = cvl_scratch_take(map_floats(&j->cells), e)) == NULL) return -1;
+  return (j->filter = cvl_scratch_take(filter_floats(&j->cells), e)) != NULL ? 0 : -1;
+}
+
+static void end(job *j) {
+  cvl_scratch_give(j->map);
+  cvl_scratch_give(j->filter);
+}
+
+/* Where {C, K} of tap f go among those of the cells' filter. */
+static float *place_of(const job *j, int64_t f) {
   const cvl_conv *p = j->p;
-  const int64_t *steps = j->cells.filter, columns = j->cells.K;
-  int64_t t0, t1, t2;
-  int64_t phase0 = split(j, 0, f / p->filter[2] / p->filter[1], &t0),
-          phase1 = split(j, 1, f / p->filter[2] % p->filter[1], &t1),
-          phase2 = split(j, 2, f % p->filter[2], &t2);
-  int64_t phase = (phase0 * p->stride[1] + phase1) * p->stride[2] + phase2;
-  float *to = j->turned + ((t0 * steps[1] + t1) * steps[2] + t2) * p->K * columns + phase * p->C;
-  (void)worker;
-  for (int64_t c = 0; c < p->C; c++)
-    for (int64_t k = 0; k < p->K; k++) to[k * columns + c] = j->w[(f * p->C + c) * p->K + k];
+  const int64_t *stride = p->stride, *steps = j->cells.filter, size = p->C * p->K;
+  int64_t f0 = f / p->filter[2] / p->filter[1], f1 = f / p->filter[2] % p->filter[1],
+          f2 = f % p->filter[2];
+  int64_t step = (f0 / stride[0] * steps[1] + f1 / stride[1]) * steps[2] + f2 / stride[2];
+  int64_t phase = (f0 % stride[0] * stride[1] + f1 % stride[1]) * stride[2] + f2 % stride[2];
+  return j->filter + (step * phases_of(p) + phase) * size;
 }
 
-/* Lines of gx, its last axis with the channels, out of the cells. */
-static void lay_out(void *context, int64_t first, int64_t last) {
-  const job *j = context;
+static void filter_to_cells(const job *j, const float *w) {
   const cvl_conv *p = j->p;
-  const int64_t *cells = j->cells.out, C = p->C, s2 = p->stride[2];
+  int64_t size = p->C * p->K;
+  memset(j->filter, 0, (size_t)filter_floats(&j->cells) * sizeof *j->filter);
+  for (int64_t f = 0; f < p->filter[0] * p->filter[1] * p->filter[2]; f++)
+    memcpy(place_of(j, f), w + f * size, (size_t)size * sizeof *w);
+}
+
+static void filter_from_cells(const job *j, float *gw) {
+  const cvl_conv *p = j->p;
+  int64_t size = p->C * p->K;
+  for (int64_t f = 0; f < p->filter[0] * p->filter[1] * p->filter[2]; f++)
+    memcpy(gw + f * size, place_of(j, f), (size_t)size * sizeof *gw);
+}
+
+static void move_piece(move what, float *cell, float *at, int64_t n) {
+  if (what == TO_CELLS)
+    memcpy(cell, at, (size_t)n * sizeof *at);
+  else if (what == FROM_CELLS)
+    memcpy(at, cell, (size_t)n * sizeof *at);
+  else
+    for (int64_t i = 0; i < n; i++) at[i] += cell[i];
+}
+
+/* Lines of the map, its last axis with the channels, of which a cell has `stride` neighbours side by side. */
+static void move_lines(void *context, int64_t first, int64_t last) {
+  const lines *l = context;
+  const cvl_conv *p = l->j->p, *c = &l->j->cells;
+  const int64_t *before = p->before, *stride = p->stride, *cell = l->j->first;
   for (int64_t line = first; line < last; line++) {
     int64_t n = line / p->in[1] / p->in[0];
-    int64_t u0 = line / p->in[1] % p->in[0] + p->before[0], u1 = line % p->in[1] + p->before[1];
-    int64_t phase = (u0 % p->stride[0] * p->stride[1] + u1 % p->stride[1]) * s2 * C;
-    const float *from = j->y +
-                        ((n * cells[0] + u0 / p->stride[0] - j->first[0]) * cells[1] +
-                         u1 / p->stride[1] - j->first[1]) *
-                            cells[2] * j->cells.K +
-                        phase;
-    float *to = j->gx + line * p->in[2] * C;
-    for (int64_t i = 0, u2 = p->before[2] % s2; i < p->in[2]; from += j->cells.K, u2 = 0) {
-      int64_t floats = min(s2 - u2, p->in[2] - i) * C; /* the phases of a cell lie side by side */
-      if (j->add)
-        for (int64_t q = 0; q < floats; q++) to[i * C + q] += from[u2 * C + q];
-      else
-        memcpy(to + i * C, from + u2 * C, (size_t)floats * sizeof *to);
-      i += s2 - u2;
+    int64_t i0 = line / p->in[1] % p->in[0] + before[0], i1 = line % p->in[1] + before[1];
+    int64_t row = (n * c->in[0] + i0 / stride[0] - cell[0]) * c->in[1] + i1 / stride[1] - cell[1];
+    int64_t phase = (i0 % stride[0] * stride[1] + i1 % stride[1]) * stride[2];
+    float *to = l->j->map + row * c->in[2] * c->C + phase * p->C;
+    float *at = l->at + line * p->in[2] * p->C;
+    int64_t skip = before[2] % stride[2];
+    for (int64_t i = 0, count; i < p->in[2]; i += count, to += c->C, skip = 0) {
+      count = min(stride[2] - skip, p->in[2] - i);
+      move_piece(l->what, to + skip * p->C, at + i * p->C, count * p->C);
     }
   }
 }
 
+static void move_map(const job *j, move what, float *at) {
+  enum { LINES = 16 };
+  const cvl_conv *p = j->p;
+  cvl_parallel_range(p->N * p->in[0] * p->in[1], LINES, move_lines, &(lines){j, what, at});
+}
+
+/* Cells that stick out of the map have zeros there. */
+static void map_to_cells(const job *j, const float *x) {
+  const cvl_conv *p = j->p;
+  int64_t floats = map_floats(&j->cells);
+  if (floats > p->N * p->in[0] * p->in[1] * p->in[2] * p->C)
+    memset(j->map, 0, (size_t)floats * sizeof *j->map);
+  move_map(j, TO_CELLS, (float *)(uintptr_t)x);
+}
+
+int cvl_subpixel_forward(const cvl_conv *p, const float *x, const float *w,
+                         const cvl_epilogue *then, float *y, cvl_err *e) {
+  job j = plan(p);
+  int rc = -1;
+  if (begin(&j, e) != 0) goto done;
+  map_to_cells(&j, x);
+  filter_to_cells(&j, w);
+  rc = cvl_conv_forward(&j.cells, j.map, j.filter, then, y, e);
+done:
+  end(&j);
+  return rc;
+}
+
 int cvl_subpixel_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
                                float *gx, cvl_err *e) {
-  enum { LINES = 16 };
   job j = plan(p);
-  const int64_t *steps = j.cells.filter, *cells = j.cells.out;
-  int64_t floats = steps[0] * steps[1] * steps[2] * p->K * j.cells.K;
-  float *y = NULL;
   int rc = -1;
-  if ((j.turned = cvl_scratch_take(floats, e)) == NULL) goto done;
-  if ((y = cvl_scratch_take(p->N * cells[0] * cells[1] * cells[2] * j.cells.K, e)) == NULL)
-    goto done;
-  j.w = w;
-  j.y = y;
-  j.gx = gx;
-  j.add = add;
-  memset(j.turned, 0, (size_t)floats * sizeof *j.turned);
-  cvl_parallel(p->filter[0] * p->filter[1] * p->filter[2], turn_tap, &j);
-  if (cvl_implicit_forward(&j.cells, gy, j.turned, &(cvl_epilogue){0}, y, e) != 0) goto done;
-  cvl_parallel_range(p->N * p->in[0] * p->in[1], LINES, lay_out, &j);
+  if (begin(&j, e) != 0) goto done;
+  filter_to_cells(&j, w);
+  if (cvl_conv_backward_data(&j.cells, gy, j.filter, false, j.map, e) != 0) goto done;
+  move_map(&j, add ? ADDED_FROM_CELLS : FROM_CELLS, gx);
   rc = 0;
 done:
-  cvl_scratch_give(j.turned);
-  cvl_scratch_give(y);
+  end(&j);
+  return rc;
+}
+
+int cvl_subpixel_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                                 cvl_err *e) {
+  job j = plan(p);
+  int rc = -1;
+  if (begin(&j, e) != 0) goto done;
+  map_to_cells(&j, x);
+  if (cvl_conv_backward_filter(&j.cells, j.map, gy, j.filter, e) != 0) goto done;
+  filter_from_cells(&j, gw);
+  rc = 0;
+done:
+  end(&j);
   return rc;
 }

@@ -74,7 +74,7 @@ static bool is_two(const cvl_conv *p) {
   return true;
 }
 
-bool cvl_winograd_along(const cvl_conv *p, int d) { return p->filter[d] == 3; }
+bool cvl_winograd_along(const cvl_conv *p, int d) { return p->filter[d] != 1; }
 
 static bool is_line(const cvl_conv *p) {
   return !cvl_winograd_along(p, 1) || !cvl_winograd_along(p, 2);
@@ -83,6 +83,7 @@ static bool is_line(const cvl_conv *p) {
 /* The algorithm for a problem and a direction, of the kernels for one ISA. */
 #define OF(isa)                                          \
   (is_line(p)          ? &PASTE(cvl_winograd_line, isa)  \
+   : p->filter[1] == 4 ? &PASTE(cvl_winograd_four, isa)  \
    : is_two(p)         ? &PASTE(cvl_winograd_two, isa)   \
    : p->stride[1] == 1 ? &PASTE(cvl_winograd_unit, isa)  \
    : back              ? &PASTE(cvl_polyphase_back, isa) \
@@ -132,17 +133,19 @@ void cvl_products_by_filter(const cvl_winograd *a, cvl_products *out) {
 }
 
 bool cvl_winograd_possible(const cvl_conv *p) {
+  int64_t taps = max(p->filter[1], p->filter[2]);
   int axes = 0;
-  if (p->groups != 1 || p->N * p->C * p->K == 0 || p->in[0] != 1 || p->filter[0] != 1 ||
-      p->out[0] != 1 || p->before[0] != 0 || p->stride[1] != p->stride[2] || p->stride[1] > 2)
+  if ((taps != 3 && taps != 4) || p->groups != 1 || p->N * p->C * p->K == 0 || p->in[0] != 1 ||
+      p->filter[0] != 1 || p->out[0] != 1 || p->before[0] != 0 || p->stride[1] != p->stride[2] ||
+      p->stride[1] > 2)
     return false;
   for (int d = 1; d < 3; d++) {
-    bool along = p->filter[d] == 3 && p->dilation[d] == 1,
+    bool along = p->filter[d] == taps && p->dilation[d] == 1,
          beside = p->filter[d] == 1 && p->before[d] == 0 && p->in[d] == p->out[d];
     if ((!along && !beside) || p->in[d] == 0 || p->out[d] == 0) return false;
     axes += along;
   }
-  return axes == 2 || (axes == 1 && p->stride[1] == 1);
+  return axes == 2 ? taps == 3 || p->stride[1] == 1 : taps == 3 && p->stride[1] == 1;
 }
 
 /* Whether the second order suits: `of_tiles` floats of tiles, `of_filters` of filters, transformed, to `channels`. One panel
@@ -155,7 +158,8 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters,
 
 /*
 ** A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
-** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28, 12 along one axis, and 20.
+** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28, 12 along one axis, and 20; where it is
+** summed up in parts, 14, and channels count in whole vectors, of which there are few.
 ** With stride 2 the products take longer than those of the definition, more so when tiles are few, and most of all in the
 ** first order when the source's places of half a block do not stay in a core's own cache: measured on Ice Lake, 4 to 512
 ** tiles; the forward pass with few, which is cheaper than the data's gradient, on Zen 4.
@@ -177,9 +181,12 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
     tiles *= n;
     products *= along ? n * a->products - is_short : n;
   }
-  double of_tile = filter && a->axes == 2 ? 28 : 12, of_filter = filter ? 20 : 4;
+  bool in_parts = filter && cvl_winograd_in_parts(p, a, tiles);
+  double of_tile = in_parts ? 14 : filter && a->axes == 2 ? 28 : 12, of_filter = filter ? 20 : 4;
+  int64_t vector = in_parts ? CVL_LINE : 1, sourced = round_up(from, vector),
+          targeted = round_up(to, vector);
   double work = (double)products * (double)(from * to) +
-                of_tile * (double)(tiles * (sources * from + targets * to)) +
+                of_tile * (double)(tiles * (sources * sourced + targets * targeted)) +
                 of_filter * (double)(filters * from * to);
   if (filter || p->stride[1] == 1 || p->bf16) return work;
   if (tiles < FEW_TILES) work *= tiles < FEWEST_TILES ? fewest : few;
@@ -362,13 +369,13 @@ static void tiles_task(void *context, int64_t task, int worker) {
 /* Asks for part `i` of `parts` of what transform_filter() will read, where that lies row by row in pieces of a panel. */
 static void prefetch_filter(const job *j, int64_t panel, int64_t c, int64_t channels, int i,
                             int parts) {
-  int64_t taps = (j->winograd->axes == 2 ? 9 : 3) * channels, column = panel * j->tile->nr,
-          columns = min(j->tile->nr, j->target.C - column);
+  int64_t side = j->winograd->taps, taps = cvl_winograd_planes(j->winograd, (int)side) * channels,
+          column = panel * j->tile->nr, columns = min(j->tile->nr, j->target.C - column);
   if (j->w_column != 1) return;
   for (int64_t q = taps * i / parts; q < taps * (i + 1) / parts; q++) {
     int64_t t = q / channels;
-    const float *row =
-        j->w + t / 3 * j->w_tap[0] + t % 3 * j->w_tap[1] + (c + q % channels) * j->w_row + column;
+    const float *row = j->w + t / side * j->w_tap[0] + t % side * j->w_tap[1] +
+                       (c + q % channels) * j->w_row + column;
     for (int64_t k = 0; k < columns; k += CVL_LINE) __builtin_prefetch(row + k, 0, 2);
   }
 }

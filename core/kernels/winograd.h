@@ -7,7 +7,7 @@
 ** Every product of two matrices of one of the 36 places, over all tiles and channels, is a plain matrix product. With
 ** stride 2 the same is done by phases, with 81 products that are added up in 25 places (polyphase.h); on a map of 2 x 2,
 ** where most taps meet padding, with 9 (winograd_two.h). Filters of 3 along one axis, 1 along the other, as conv1d's, are
-** F(4, 3): 6 products for 12.
+** F(4, 3): 6 products for 12. Filters of 4 x 4 are F(4x4, 4x4): 49 products for 256 (winograd_four.h).
 */
 #ifndef CVL_KERNELS_WINOGRAD_H
 #define CVL_KERNELS_WINOGRAD_H
@@ -16,8 +16,8 @@
 
 #include "kernels/conv.h"
 
-/* Two spatial axes, 3 x 3, one stride of 1 or 2 for both; or 3 along one axis, stride 1, and as many outputs as inputs along
-** the other. Dilation 1, one group, nothing empty. */
+/* Two spatial axes, 3 x 3, one stride of 1 or 2 for both; or 4 x 4, stride 1; or 3 along one axis, stride 1, and as many
+** outputs as inputs along the other. Dilation 1, one group, nothing empty. */
 bool cvl_winograd_possible(const cvl_conv *p);
 
 /* An estimate of the work of one pass of such a problem, in multiply-adds of the definition that take as long. */
@@ -56,6 +56,7 @@ typedef struct cvl_winograd {
   int axes; /* 1 or 2; along one alone a tile is one pixel broad, and all below that is square is a line */
   int reads, step,
       writes; /* pixels that a tile reads; from its first to the next tile's first; that it writes */
+  int taps;   /* of the filter, along an axis */
   int sources, filters, targets, products;
   cvl_product product[CVL_MOST_PRODUCTS];
   int inset; /* pixels of padding before and after a map that its tiles leave out */
@@ -79,7 +80,7 @@ typedef struct cvl_winograd {
   */
   void (*filter)(const float *w, const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                  int64_t columns, int nr, float *u, int64_t plane, bool past);
-  /* gw = G^T u G, u {planes, n}, gw {9, n} with its taps `tap` floats apart. */
+  /* gw = G^T u G, u {planes, n}, gw {taps, n} with its taps `tap` floats apart. */
   void (*filter_gradient)(const float *u, int64_t plane, int64_t n, float *gw, int64_t tap);
 } cvl_winograd;
 
@@ -88,6 +89,8 @@ extern const cvl_winograd cvl_winograd_unit_baseline, cvl_winograd_unit_avx2,
 extern const cvl_winograd cvl_winograd_line_baseline, cvl_winograd_line_avx2,
     cvl_winograd_line_avx512;
 extern const cvl_winograd cvl_winograd_two_baseline, cvl_winograd_two_avx2, cvl_winograd_two_avx512;
+extern const cvl_winograd cvl_winograd_four_baseline, cvl_winograd_four_avx2,
+    cvl_winograd_four_avx512;
 extern const cvl_winograd cvl_polyphase_baseline, cvl_polyphase_avx2, cvl_polyphase_avx512;
 extern const cvl_winograd cvl_polyphase_back_baseline, cvl_polyphase_back_avx2,
     cvl_polyphase_back_avx512;
@@ -99,6 +102,8 @@ extern const cvl_winograd cvl_winograd_line_bf16_baseline, cvl_winograd_line_bf1
     cvl_winograd_line_bf16_avx512, cvl_winograd_line_bf16_avx512_bf16;
 extern const cvl_winograd cvl_winograd_two_bf16_baseline, cvl_winograd_two_bf16_avx2,
     cvl_winograd_two_bf16_avx512, cvl_winograd_two_bf16_avx512_bf16;
+extern const cvl_winograd cvl_winograd_four_bf16_baseline, cvl_winograd_four_bf16_avx2,
+    cvl_winograd_four_bf16_avx512, cvl_winograd_four_bf16_avx512_bf16;
 extern const cvl_winograd cvl_polyphase_bf16_baseline, cvl_polyphase_bf16_avx2,
     cvl_polyphase_bf16_avx512, cvl_polyphase_bf16_avx512_bf16;
 extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_bf16_avx2,
@@ -106,6 +111,8 @@ extern const cvl_winograd cvl_polyphase_back_bf16_baseline, cvl_polyphase_back_b
 
 /* For a problem that is possible; `back` is the gradient of the data. */
 const cvl_winograd *cvl_winograd_used(const cvl_conv *p, bool back);
+/* Whether the gradient of the filter is summed up in parts of the tiles, whose transforms stay in a core's own cache. */
+bool cvl_winograd_in_parts(const cvl_conv *p, const cvl_winograd *a, int64_t tiles);
 /* Whether it is along axis d of conv.h. */
 bool cvl_winograd_along(const cvl_conv *p, int d);
 /* Planes, for so many places along an axis. */

@@ -241,6 +241,12 @@ static void finish(void *context, int64_t first, int64_t last) {
                                    min(K - g * width, width), j->gw + c * K + g * width, C * K);
 }
 
+static int64_t room_of(const cvl_winograd *a) { return a->axes == 2 ? BLOCK : LINE_BLOCK; }
+
+bool cvl_winograd_in_parts(const cvl_conv *p, const cvl_winograd *a, int64_t tiles) {
+  return p->C * p->K <= PARTS_LIMIT && tiles >= PARTS * PART_BLOCKS * room_of(a);
+}
+
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e) {
   job j = {.p = p,
@@ -279,8 +285,8 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.panels = ceil_div(p->K, j.tile->nr);
   if ((j.zeros = cvl_scratch_take(widest, e)) == NULL) goto done;
   memset(j.zeros, 0, (size_t)widest * sizeof *j.zeros);
-  j.room = j.winograd->axes == 2 ? BLOCK : LINE_BLOCK;
-  in_parts = p->C * p->K <= PARTS_LIMIT && j.tiles >= PARTS * PART_BLOCKS * j.room;
+  j.room = room_of(j.winograd);
+  in_parts = cvl_winograd_in_parts(p, j.winograd, j.tiles);
   j.group = in_parts ? j.panels : min(j.panels, WIDE / j.tile->nr);
   j.groups = ceil_div(j.panels, j.group);
   j.width = min(p->K, j.group * j.tile->nr);

@@ -23,8 +23,8 @@ enum {
   KEPT = LANES == 16 ? 18 : MOST * MOST, /* vectors, of planes */
   KEPT_PIXELS = LANES == 16 ? 24 : MOST * MOST, /* and of pixels */
   UNROLLED = LANES == 16 ? MOST : 1,
-  TAPS = AXES == 2 ? 9 : 3,
-  SQUARES_AHEAD = 2 /* taps between the one that is copied and the one that is asked for */
+  SQUARES = AXES == 2 ? TAPS * TAPS : TAPS, /* of the filter, one for each tap */
+  SQUARES_AHEAD = 2 /* between the one that is copied and the one that is asked for */
 };
 
 _Static_assert(KEPT >= MOST && KEPT_PIXELS >= MOST, "a row is kept at the least");
@@ -234,7 +234,7 @@ INLINE void output_pixels(transform *f, const int places, const int size, const 
 
 /* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
 INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t rows, int64_t columns,
-                        int t, float square[LANES][TAPS][LANES]) {
+                        int t, float square[LANES][SQUARES][LANES]) {
   if (column == 1 && columns >= LANES) {
     for (int64_t a = 0; a < rows; a++) store(square[a][t], load(w + a * row));
     return;
@@ -242,7 +242,7 @@ INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t row
   if (row == 1 && rows == LANES && columns >= LANES) {
     for (int64_t b = 0; b < LANES; b += 4)
       for (int64_t a = 0; a < LANES; a += 4)
-        cvl_transpose_4x4(w + a + b * column, column, &square[a][t][b], TAPS * LANES);
+        cvl_transpose_4x4(w + a + b * column, column, &square[a][t][b], SQUARES * LANES);
     return;
   }
   for (int64_t b = 0; b < LANES; b++)
@@ -253,16 +253,16 @@ INLINE void copy_square(const float *w, int64_t row, int64_t column, int64_t row
 INLINE void filter_row(transform *f, put *first, put *second, const int places,
                        const float *const *pixel, int64_t i, int nr, float *u, int64_t plane) {
   if (second == NULL)
-    to_planes(f, first, 3, places, pixel, 0, u + i * nr, plane);
+    to_planes(f, first, TAPS, places, pixel, 0, u + i * nr, plane);
   else if (i % 2 == 0)
-    to_planes(f, first, 3, places, pixel, 0, u + i / 2 * nr, plane);
+    to_planes(f, first, TAPS, places, pixel, 0, u + i / 2 * nr, plane);
   else
-    to_planes(f, second, 3, places, pixel, 0, u + i / 2 * nr, plane);
+    to_planes(f, second, TAPS, places, pixel, 0, u + i / 2 * nr, plane);
 }
 
 /* Tap t of row 0 and column 0. */
 INLINE const float *tap_of(const float *w, const int64_t tap[2], int t) {
-  return w + t / 3 * tap[0] + t % 3 * tap[1];
+  return w + t / TAPS * tap[0] + t % TAPS * tap[1];
 }
 
 /* The squares of all taps of the filter from w on. A tap lies a power of two behind the one before, as a rule, in the same sets
@@ -270,11 +270,12 @@ INLINE const float *tap_of(const float *w, const int64_t tap[2], int t) {
 ** copied, and one soon to come is asked for, at last of those from `next` on. */
 INLINE void copy_squares(const float *w, const float *next, const int64_t tap[2], int64_t row,
                          int64_t column, int64_t rows, int64_t columns,
-                         float square[LANES][TAPS][LANES]) {
+                         float square[LANES][SQUARES][LANES]) {
   const int64_t line = column == 1 ? row : column; /* from a line of a square to the next */
-  for (int t = 0; t < TAPS; t++) {
+  for (int t = 0; t < SQUARES; t++) {
     int later = t + SQUARES_AHEAD;
-    const float *soon = later < TAPS ? tap_of(w, tap, later) : tap_of(next, tap, later - TAPS);
+    const float *soon =
+        later < SQUARES ? tap_of(w, tap, later) : tap_of(next, tap, later - SQUARES);
     for (int64_t k = 0; k < LANES; k++) __builtin_prefetch(soon + k * line, 0, 2);
     copy_square(tap_of(w, tap, t), row, column, rows, columns, t, square);
   }
@@ -283,8 +284,8 @@ INLINE void copy_squares(const float *w, const float *next, const int64_t tap[2]
 INLINE void put_filter(transform *f, put *first, put *second, const int places, const float *w,
                        const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                        int64_t columns, int nr, float *u, int64_t plane) {
-  float square[LANES][TAPS][LANES];
-  const float *pixel[TAPS];
+  float square[LANES][SQUARES][LANES];
+  const float *pixel[SQUARES];
   for (int64_t j = 0; j < nr; j += LANES, w += LANES * column)
     for (int64_t i = 0; i < rows; i += LANES) {
       int64_t some = rows - i < LANES ? rows - i : LANES;
@@ -292,13 +293,13 @@ INLINE void put_filter(transform *f, put *first, put *second, const int places, 
                   *next = i + some < rows ? here + LANES * row : w + LANES * column;
       copy_squares(here, next, tap, row, column, some, columns - j, square);
       for (int64_t a = 0; a < some; a++) {
-        for (int t = 0; t < TAPS; t++) pixel[t] = square[a][t];
+        for (int t = 0; t < SQUARES; t++) pixel[t] = square[a][t];
         filter_row(f, first, second, places, pixel, i + a, nr, u + j, plane);
       }
     }
 }
 
-/* The filter's taps, 3 along an axis, to `places` planes along an axis. */
+/* The filter's taps to `places` planes along an axis. */
 INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
                           const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                           int64_t columns, int nr, float *u, int64_t plane, bool past) {
@@ -314,14 +315,14 @@ INLINE void filter_planes(transform *f, put *first, put *second, const int place
 INLINE void filter_gradient_taps(transform *f, const int places, const float *u, int64_t plane,
                                  int64_t n, float *gw, int64_t tap) {
   const epilogue_part nothing = {0};
-  float *pixel[TAPS], whole[MOST * MOST][LANES];
+  float *pixel[SQUARES], whole[MOST * MOST][LANES];
   int64_t i = 0;
-  for (int t = 0; t < TAPS; t++) pixel[t] = gw + t * tap;
+  for (int t = 0; t < SQUARES; t++) pixel[t] = gw + t * tap;
   for (; i + LANES <= n; i += LANES)
-    to_pixels(f, places, 3, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
+    to_pixels(f, places, TAPS, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
   if (i == n) return;
   for (int t = 0; t < all_of(places); t++) store(whole[t], load_part(u + t * plane + i, n - i));
-  to_pixels(f, places, 3, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
+  to_pixels(f, places, TAPS, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
 }
 
 #endif

@@ -9,7 +9,7 @@
 #include "kernels/vector.h"
 
 /* The algorithm's numbers, of winograd.h. */
-enum { READS = 2, STEP = 2, WRITES = 2, SOURCES = 3, FILTERS = 3, TARGETS = 3 };
+enum { READS = 2, STEP = 2, WRITES = 2, TAPS = 3, SOURCES = 3, FILTERS = 3, TARGETS = 3 };
 enum { INSET = 1, LAST = -1 };
 #define PRODUCTS(x) x(0, 0, 0) x(1, 1, 1) x(2, 2, 2)
 

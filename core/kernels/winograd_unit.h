@@ -8,7 +8,7 @@
 #include "kernels/vector.h"
 
 /* The algorithm's numbers, of winograd.h. */
-enum { READS = 6, STEP = 4, WRITES = 4, SOURCES = 6, FILTERS = 6, TARGETS = 6 };
+enum { READS = 6, STEP = 4, WRITES = 4, TAPS = 3, SOURCES = 6, FILTERS = 6, TARGETS = 6 };
 enum { INSET = 0, LAST = 5 };
 #define PRODUCTS(x) x(0, 0, 0) x(1, 1, 1) x(2, 2, 2) x(3, 3, 3) x(4, 4, 4) x(5, 5, 5)
 

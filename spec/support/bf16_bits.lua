@@ -53,15 +53,16 @@ for _, kind in ipairs { "ordinary", "tiny", "huge", "any" } do
 end
 
 convlua.manual_seed(3)
-for _, case in ipairs { { 2, 9, 24, 40, 1 }, { 3, 9, 5, 7, 2 }, { 2, 4, 130, 70, 1 }, { 1, 11, 66, 33, 2 } } do
-  local n, size, c, k, stride = table.unpack(case)
+for _, case in ipairs { { 2, 9, 24, 3, 40, 1 }, { 3, 9, 5, 3, 7, 2 }, { 2, 4, 130, 3, 70, 1 }, { 1, 11, 66, 3, 33, 2 },
+  { 2, 9, 24, 4, 40, 1 } } do
+  local n, size, c, filter, k, stride = table.unpack(case)
   local options = { padding = "same", strides = stride }
-  local x, w = convlua.randn { n, size, size, c }, convlua.randn { 3, 3, c, k }
+  local x, w = convlua.randn { n, size, size, c }, convlua.randn { filter, filter, c, k }
   x.requires_grad, w.requires_grad = true, true
   for _, threads in ipairs { 1, 2, 5 } do
     core.threads(threads)
     local y = full(convlua.conv2d, x, w, nil, options)
     local gx, gw = table.unpack(core.autograd.grad((y * y):sum(), { x, w }))
-    print("conv2d", n, size, c, k, stride, "=", sum_of(y), sum_of(gx), sum_of(gw))
+    print("conv2d", n, size, c, filter, k, stride, "=", sum_of(y), sum_of(gx), sum_of(gw))
   end
 end

@@ -30,6 +30,15 @@ local cases = { -- N, sizes, C, filter, K, options
   { 32, { 9, 8 }, 3, { 7, 7 }, 21, { padding = 3, strides = 2 } },
   { 16, { 4, 5, 6 }, 2, { 2, 3, 2 }, 5, { strides = { 1, 2, 1 }, padding = "same" } },
   { 20, { 33 }, 3, { 7 }, 17, { padding = 2 } },
+  -- 4 x 4: tiles that stick out, few for many filters, parts of the filter's gradient
+  { 3, { 9, 10 }, 5, { 4, 4 }, 7, { padding = 1 } },
+  { 2, { 13, 7 }, 24, { 4, 4 }, 40, { padding = "same" } },
+  { 40, { 4, 4 }, 70, { 4, 4 }, 200, { padding = { { 3, 1 }, { 0, 2 } } } },
+  { 40, { 23, 20 }, 12, { 4, 4 }, 33, { padding = "same" } },
+  -- cells of strides that 3 x 3 and 4 x 4 filters take
+  { 90, { 16, 18 }, 3, { 7, 7 }, 64, { padding = "same", strides = 2 } },
+  { 3, { 17, 14 }, 20, { 5, 6 }, 24, { padding = 3, strides = 2 } },
+  { 2, { 31, 27 }, 3, { 11, 11 }, 40, { padding = 2, strides = 4 } },
   -- tiles for several parts of the filter's gradient
   { 80, { 12, 11 }, 6, { 3, 3 }, 9, { padding = 1 } },
   -- tiles that are fewer from the end of one axis, of both

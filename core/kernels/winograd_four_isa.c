@@ -1,0 +1,1 @@
+#include "kernels/winograd_four_passes.h"

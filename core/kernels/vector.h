@@ -44,17 +44,13 @@ typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 /* Past the caches, when a vector is a whole line of them: for results that are larger than the last one. Needs an aligned
-** address; whoever wrote so calls stream_end() before other threads read. */
+** address; whoever wrote so calls cvl_past_end() (tile.h) before other
+** threads read. */
 INLINE void stream(float *p, vec v) {
 #ifdef __AVX512F__
   _mm512_stream_ps(p, (__m512)v);
 #else
   store(p, v);
-#endif
-}
-INLINE void stream_end(void) {
-#ifdef __AVX512F__
-  _mm_sfence();
 #endif
 }
 INLINE vec splat(float x) { return x - (vec){0}; }

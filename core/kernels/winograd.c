@@ -207,6 +207,7 @@ static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, in
     cvl_tile_pixels_read(&j->source, tile[t], j->x + c, j->zeros, pixel);
     j->winograd->input(pixel, channels, v, j->v_plane, j->v_chunk, past);
   }
+  if (past) cvl_past_end();
 }
 
 /* Source channels [c, c + rows) of panel `panel` of the filter to u {planes, rows / pack, nr}, `past` the caches. */
@@ -215,6 +216,7 @@ static void transform_filter(const job *j, int64_t panel, int64_t c, int64_t row
   int64_t column = panel * j->tile->nr;
   j->winograd->filter(j->w + c * j->w_row + column * j->w_column, j->w_tap, j->w_row, j->w_column,
                       rows, j->target.C - column, j->tile->nr, u, j->u_plane, past);
+  if (past) cvl_past_end();
 }
 
 /* What is left to be added up in a plane of m: products, `words` words of each, in chunks. */
@@ -298,6 +300,7 @@ static void finish(const job *j, const int64_t *tile, int64_t tiles, int64_t pan
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns, &then,
                         then.residual != NULL ? residual : NULL, pixel, j->past);
   }
+  if (j->past) cvl_past_end();
 }
 
 /* The first order. */

@@ -47,7 +47,7 @@ enum { CVL_MOST_PRODUCTS = 9 }; /* along an axis */
 ** meet in `product`; the gradient of the filter reads the targets' planes and makes the filter's.
 ** Channels are stored in chunks of CVL_CHUNK or in panels, `chunk` or `panel` floats apart, and written as whole vectors.
 ** Where `past` is told, whole lines go past the caches, if operands are floats and the CPU can: planes and chunks, or panels,
-** are then multiples of a line apart. Other threads read them after the call.
+** are then multiples of a line apart; the caller ends with cvl_past_end(), once for many tiles, as that waits for memory.
 ** With bfloat16 operands, two neighbours in a sum share the room of a float (tile.h): two channels in `input` and `filter`;
 ** two tiles in `sum_input` and `gradient`, where [0] writes the first of them and zeros for the second, and [1] the second.
 */

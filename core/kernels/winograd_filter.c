@@ -72,6 +72,7 @@ static void transform_tiles(const job *j, const int64_t *tile, int64_t tiles, fl
     j->winograd->gradient[part](pixel, j->p->K, z + word * nr, j->z_plane, j->words * nr, (int)nr,
                                 past);
   }
+  if (past) cvl_past_end();
 }
 
 /* A part of u: a plane, a chunk of C, a group of K. */

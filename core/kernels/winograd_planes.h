@@ -115,12 +115,10 @@ INLINE void put_input(transform *f, put *write, const int pack, const int size, 
 INLINE void input_planes(transform *f, put *write, const int pack, const int size, const int places,
                          const float *const *pixel, int64_t C, float *v, int64_t plane,
                          int64_t chunk, bool past) {
-  if (!is_streamed(write, past)) {
+  if (is_streamed(write, past))
+    put_input(f, stream, pack, size, places, pixel, C, v, plane, chunk);
+  else
     put_input(f, write, pack, size, places, pixel, C, v, plane, chunk);
-    return;
-  }
-  put_input(f, stream, pack, size, places, pixel, C, v, plane, chunk);
-  stream_end();
 }
 
 INLINE void put_gradient(transform *f, put *write, const int size, const int places,
@@ -138,12 +136,10 @@ INLINE void put_gradient(transform *f, put *write, const int size, const int pla
 INLINE void gradient_planes(transform *f, put *write, const int size, const int places,
                             const float *const *pixel, int64_t K, float *z, int64_t plane,
                             int64_t panel, int nr, bool past) {
-  if (!is_streamed(write, past)) {
+  if (is_streamed(write, past))
+    put_gradient(f, stream, size, places, pixel, K, z, plane, panel, nr);
+  else
     put_gradient(f, write, size, places, pixel, K, z, plane, panel, nr);
-    return;
-  }
-  put_gradient(f, stream, size, places, pixel, K, z, plane, panel, nr);
-  stream_end();
 }
 
 /* n channels from k on of pixel i, unless it is NULL. `shift`: there is no more to p than that. */
@@ -220,7 +216,6 @@ INLINE void output_all(transform *f, const int places, const int size, const flo
     p = epilogue_at(then, k, n);
     to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, n, false);
   }
-  if (past) stream_end();
 }
 
 INLINE void output_pixels(transform *f, const int places, const int size, const float *m,
@@ -303,12 +298,10 @@ INLINE void put_filter(transform *f, put *first, put *second, const int places, 
 INLINE void filter_planes(transform *f, put *first, put *second, const int places, const float *w,
                           const int64_t tap[2], int64_t row, int64_t column, int64_t rows,
                           int64_t columns, int nr, float *u, int64_t plane, bool past) {
-  if (!is_streamed(first, past)) {
+  if (is_streamed(first, past))
+    put_filter(f, stream, second, places, w, tap, row, column, rows, columns, nr, u, plane);
+  else
     put_filter(f, first, second, places, w, tap, row, column, rows, columns, nr, u, plane);
-    return;
-  }
-  put_filter(f, stream, second, places, w, tap, row, column, rows, columns, nr, u, plane);
-  stream_end();
 }
 
 /* `places` planes along an axis to the taps of the filter's gradient. */

@@ -177,6 +177,7 @@ static void normalise(void *context, int64_t from_end, int worker) {
     b = block_at(j, r, last);
     rows_normalise(&b, j->relu);
   }
+  if (j->all.past) cvl_past_end();
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
@@ -243,6 +244,7 @@ static void sums_of_chunk(void *context, int64_t chunk, int worker) {
       dot[c] += (double)d[c];
     }
   }
+  if (j->all.past) cvl_past_end();
 }
 
 static void data_of_chunk(void *context, int64_t from_end, int worker) {
@@ -254,6 +256,7 @@ static void data_of_chunk(void *context, int64_t from_end, int worker) {
     if (j->where == WHERE_Y_KEPT) b.gy = b.masked;
     rows_data(&b, j->where);
   }
+  if (j->all.past) cvl_past_end();
 }
 
 /* Into the sums of chunk 0, in order. */

@@ -52,7 +52,8 @@ INLINE void store_n(real *p, lanes v, const int64_t n) {
 #endif
 }
 
-/* Past the caches, if the CPU can: n is LANES then and p aligned to a vector. Whoever wrote so calls past_end(). */
+/* Past the caches, if the CPU can: n is LANES then and p aligned to a vector. Whoever wrote so calls cvl_past_end(), once for
+** many rows, as that waits for memory. */
 INLINE void write_n(real *p, lanes v, const int64_t n, bool past) {
 #if defined CVL_DTYPE_F32 && defined __AVX512F__
   if (past) {
@@ -63,12 +64,6 @@ INLINE void write_n(real *p, lanes v, const int64_t n, bool past) {
   (void)past;
 #endif
   store_n(p, v, n);
-}
-
-INLINE void past_end(void) {
-#ifdef __AVX512F__
-  _mm_sfence();
-#endif
 }
 
 INLINE lanes keep(lanes_mask m, lanes v) { return (lanes)(m & (lanes_mask)v); }
@@ -160,7 +155,6 @@ static void rows_normalise(const rows *r, bool relu) {
     FOR_STRIPS(normalise_strip, r, &floor, true);
   else
     FOR_STRIPS(normalise_strip, r, &floor, false);
-  past_end();
 }
 
 INLINE void sums_strip(const rows *r, int64_t c, const int width, const int64_t n, const mask where,
@@ -197,7 +191,6 @@ static void rows_sums(const rows *r, mask where, real *sum, real *product) {
     FOR_STRIPS(sums_strip, r, WHERE_Y, sum, product);
   else
     FOR_STRIPS(sums_strip, r, WHERE_Y_KEPT, sum, product);
-  past_end();
 }
 
 INLINE void data_strip(const rows *r, int64_t c, const int width, const int64_t n,
@@ -228,7 +221,6 @@ static void rows_data(const rows *r, mask where) {
     FOR_STRIPS(data_strip, r, WHERE_Y);
   else
     FOR_STRIPS(data_strip, r, ALL);
-  past_end();
 }
 
 #endif

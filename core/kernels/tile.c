@@ -5,6 +5,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "kernels/cpu.h"
 #include "kernels/isa.h"
 #include "kernels/sizes.h"
 #include "kernels/transpose.h"
@@ -213,8 +214,9 @@ void cvl_past_end(void) {
 }
 
 bool cvl_is_past(const float *y, int64_t floats, int64_t pitch) {
-  enum { BYTES = 12 << 20 };
-  return floats >= BYTES / (int)sizeof *y && pitch % CVL_LINE == 0 &&
+  enum { LARGE = 12 << 20, SHARED = 1 << 20 }; /* bytes */
+  int64_t least = cvl_cpu_shares_past() ? SHARED : LARGE;
+  return floats >= least / (int64_t)sizeof *y && pitch % CVL_LINE == 0 &&
          (uintptr_t)y % (CVL_LINE * sizeof *y) == 0;
 }
 

@@ -148,7 +148,7 @@ void cvl_lying_run(const cvl_tile *tile, cvl_lying_kernel *const *kernel, const 
                    const float *first, cvl_ahead next);
 
 /* Whether results y, so many floats in rows `pitch` apart, had better be written past the caches: they do not stay in the
-** last one anyway, and so their lines need not be read before. */
+** last one anyway, and so their lines need not be read before; or other threads will read them, see cvl_cpu_shares_past(). */
 bool cvl_is_past(const float *y, int64_t floats, int64_t pitch);
 /* Before other threads read what kernels have written past the caches; cvl_block_run has done it. */
 void cvl_past_end(void);

@@ -2,8 +2,8 @@
 --
 --   y = act(norm(conv(x)) [+ residual])
 -- Ioffe & Szegedy 2015, arXiv:1502.03167. The offset of the normalization does a bias's work.
--- Activation and residual are computed in the normalization's own pass over memory, and in
--- inference all of it while the convolution's results are at hand.
+-- The two layers are one op: activation and residual are computed in the normalization's own
+-- pass over memory, and in inference all of it while the convolution's results are at hand.
 --
 -- x {N, H, W, C}   y {N, ceil(H / stride), ceil(W / stride), K}   residual of y's shape
 

@@ -166,6 +166,15 @@ static const struct {
     [GEMM] = {cvl_implicit_forward, NULL, cvl_implicit_backward_filter, cvl_implicit_backward_data},
 };
 
+int64_t cvl_conv_slots(const cvl_conv *p) {
+  algorithm a = choose(p, CVL_FORWARD);
+  if (a == SUBPIXEL) {
+    cvl_conv cells = cvl_subpixel_cells(p);
+    return cvl_conv_slots(&cells);
+  }
+  return a == WINOGRAD ? cvl_winograd_slots(p) : 0;
+}
+
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
                      float *y, cvl_err *e) {
   return algorithms[choose(p, CVL_FORWARD)].forward(p, x, w, then, y, e);

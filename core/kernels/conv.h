@@ -54,6 +54,9 @@ typedef struct cvl_conv_pool {
 ** tests and measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
 
+/* In how many slots the forward pass leaves the moments of its results when `then` asks for them; 0: it makes none. */
+int64_t cvl_conv_slots(const cvl_conv *p);
+
 /* All tensors dense. The result is written, not added to; only the data's gradient is on demand, gx += it. CVL_ENOMEM when
 ** scratch cannot be had. Bits do not depend on the number of threads. */
 int cvl_conv_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,

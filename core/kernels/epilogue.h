@@ -10,11 +10,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+** The moments of results, filter by filter, in slots that do not depend on the number of threads: {slots, 3, K}, in each one
+** of its results, `about`, the sum of y - about, and the sum of (y - about)^2, so that a large mean costs no digits. count
+** {slots}: of how many results of a filter. Some convolutions make them, cvl_conv_slots() in conv.h, of a shift at most.
+*/
+typedef struct cvl_slots {
+  float *moments;
+  int64_t *count;
+} cvl_slots;
+
 typedef struct cvl_epilogue {
   const float *factor, *shift; /* or NULL: 1, 0 */
   const float *residual;       /* dense, of y's shape; or NULL */
   bool relu;                   /* what is below 0 becomes 0; NaN stays */
+  const cvl_slots *slots;      /* or NULL */
 } cvl_epilogue;
+
+/* The moments of one slot, from a filter on: {3, K}; `none`: of no results so far. */
+typedef struct cvl_moments {
+  float *at;
+  int64_t K;
+  bool none;
+} cvl_moments;
 
 /* A shift at most, which sums can start with. */
 static inline bool cvl_epilogue_is_shift(const cvl_epilogue *e) {

@@ -11,8 +11,10 @@ static void back_input(const float *const *pixel, int64_t C, float *v, int64_t p
 }
 
 static void back_output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
-                        const float *const *residual, float *const *pixel, bool past) {
-  output_pixels(back_output_1d, SOURCES, STEP, m, plane, columns, then, residual, pixel, past);
+                        const float *const *residual, const cvl_moments *moments,
+                        float *const *pixel, bool past) {
+  output_pixels(back_output_1d, SOURCES, STEP, m, plane, columns, then, residual, moments, pixel,
+                past);
 }
 
 /* Sources and targets have changed places. */

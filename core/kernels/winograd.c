@@ -26,7 +26,8 @@ enum {
   ** floats of v and m that a core's own cache would keep little of them. */
   MOST_BLOCK = 24,
   LINE_BLOCK = 6 * MOST_BLOCK, /* along one axis */
-  LEAST_TASKS = 3,             /* for each thread */
+  LEAST_TASKS = 3,             /* for each thread, */
+  SLOT_THREADS = 4,            /* as if there were so many where bits depend on the blocks */
   OWN = 5 << 18,
   OVERFLOW = 3 << 17,         /* floats of v that such a cache does not hold */
   FEW_TILES = 8 * MOST_BLOCK, /* fewer leave little to do for each reading of the filters, */
@@ -60,6 +61,7 @@ typedef struct {
   unsigned char needed[CVL_MOST_PRODUCTS * CVL_MOST_PRODUCTS]; /* tiles, by planes of m */
   cvl_order order;                                             /* of all, in the second order */
   int pack;
+  bool second;                  /* order */
   int64_t chunk;                /* words of CVL_CHUNK channels */
   int64_t depth;                /* source channels, in words of `pack` */
   int64_t panels, block, group; /* panels of K; tiles of a block; panels of a group */
@@ -284,13 +286,24 @@ static void multiply(const job *j, const sum *s, int64_t begin, int64_t end, int
   }
 }
 
-/* The tiles of y, channels from that of `panel` on, out of m {planes, tiles, panels * nr}. */
+/* The results of a filter in a tile. */
+static int64_t count_pixels(const job *j, float *const *pixel) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < j->target.size[0] * j->target.size[1]; i++) count += pixel[i] != NULL;
+  return count;
+}
+
+/* The tiles of y, channels from that of `panel` on, out of m {planes, tiles, panels * nr}; their moments to `slot`. */
 static void finish(const job *j, const int64_t *tile, int64_t tiles, int64_t panel, int64_t panels,
-                   const float *m) {
+                   int64_t slot, const float *m) {
   int64_t k = panel * j->tile->nr, columns = min(j->target.C - k, panels * j->tile->nr);
   float *pixel[CVL_MOST_WRITES * CVL_MOST_WRITES];
   const float *residual[CVL_MOST_WRITES * CVL_MOST_WRITES];
   const cvl_epilogue then = cvl_epilogue_from(&j->then, k);
+  const cvl_slots *slots = then.slots;
+  cvl_moments moments = {.K = j->target.C, .none = true};
+  int64_t count = 0;
+  if (slots != NULL) moments.at = slots->moments + slot * 3 * moments.K + k;
   for (int64_t t = 0; t < tiles; t++) {
     cvl_tile_pixels(&j->target, tile[t], j->y + k, NULL, pixel);
     if (then.residual != NULL) {
@@ -298,8 +311,12 @@ static void finish(const job *j, const int64_t *tile, int64_t tiles, int64_t pan
       if (t + 1 < tiles) cvl_tile_prefetch(&j->target, tile[t + 1], then.residual, k, columns);
     }
     j->winograd->output(m + t * panels * j->tile->nr, j->m_plane, columns, &then,
-                        then.residual != NULL ? residual : NULL, pixel, j->past);
+                        then.residual != NULL ? residual : NULL, slots != NULL ? &moments : NULL,
+                        pixel, j->past);
+    moments.none = false;
+    if (slots != NULL) count += count_pixels(j, pixel);
   }
+  if (slots != NULL && panel == 0) slots->count[slot] = count;
   if (j->past) cvl_past_end();
 }
 
@@ -332,12 +349,13 @@ static void block_task(void *context, int64_t chunk, int worker) {
       multiply(j, &now, order.begin[j->needed[i]], order.end[j->needed[i]], panels, false,
                m + i * j->m_plane, soon, soons);
     }
-    finish(j, tile, order.count, panel, panels, m);
+    finish(j, tile, order.count, panel, panels, chunk, m);
   }
 }
 
-static int run_blocks(job *j, cvl_err *e) {
-  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
+static void plan_blocks(job *j) {
+  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr;
+  int64_t threads = j->then.slots != NULL ? SLOT_THREADS : cvl_threads();
   j->group = min(j->panels, GROUP / nr);
   int64_t most = j->winograd->axes == 2 ? MOST_BLOCK : LINE_BLOCK;
   j->block = most;
@@ -345,6 +363,10 @@ static int run_blocks(job *j, cvl_err *e) {
          (j->tiles < LEAST_TASKS * threads * j->block ||
           j->block * (j->sources * chunks * j->chunk + j->targets * j->group * nr) > OWN))
     j->block /= 2;
+}
+
+static int run_blocks(job *j, cvl_err *e) {
+  int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
   j->v_chunk = j->block * j->chunk;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->v_all = j->sources * j->v_plane + BEHIND;
@@ -407,14 +429,17 @@ static void panel_task(void *context, int64_t task, int worker) {
                soons);
     }
   }
-  finish(j, j->order.tile + first, rows, panel, 1, m);
+  finish(j, j->order.tile + first, rows, panel, 1, task % blocks, m);
+}
+
+static void plan_panels(job *j) {
+  int64_t blocks = ceil_div(j->tiles * j->targets * j->tile->nr, MOST_SUMS);
+  j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
 }
 
 static int run_panels(job *j, cvl_err *e) {
   int64_t chunks = ceil_div(j->source.C, CVL_CHUNK), nr = j->tile->nr, threads = cvl_threads();
-  int64_t blocks = ceil_div(j->tiles * j->targets * nr, MOST_SUMS);
   bool worth = j->tiles * j->sources * j->source.C >= WORTH;
-  j->block = round_up(ceil_div(j->tiles, blocks), CVL_TILE_LOW_ROWS);
   j->v_chunk = j->tiles * j->chunk;
   j->v_plane = chunks * j->v_chunk + GAP;
   j->v_all = j->sources * j->v_plane + BEHIND;
@@ -431,8 +456,7 @@ static int run_panels(job *j, cvl_err *e) {
   return 0;
 }
 
-static int run(job *j, const cvl_conv *p, cvl_err *e) {
-  int rc;
+static void plan(job *j, const cvl_conv *p) {
   j->shared = cvl_cpu_shares_past();
   j->pack = j->winograd->pack;
   j->chunk = CVL_CHUNK / j->pack;
@@ -453,12 +477,17 @@ static int run(job *j, const cvl_conv *p, cvl_err *e) {
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->past = cvl_is_past(j->y, p->N * j->target.H * j->target.W * j->target.C, j->target.C) &&
             (j->winograd->axes == 2 || j->source.C >= MANY_CHANNELS);
-  int64_t of_tiles = j->sources * j->tiles * j->depth,
-          of_filters = j->filters * j->depth * j->target.C;
+  j->second = is_second_order(j->tiles, j->sources * j->tiles * j->depth,
+                              j->filters * j->depth * j->target.C, j->target.C);
+  (j->second ? plan_panels : plan_blocks)(j);
+}
+
+static int run(job *j, const cvl_conv *p, cvl_err *e) {
+  int rc;
+  plan(j, p);
   if ((j->zeros = cvl_scratch_take(j->source.C, e)) == NULL) return -1;
   memset(j->zeros, 0, (size_t)j->source.C * sizeof *j->zeros);
-  rc = is_second_order(j->tiles, of_tiles, of_filters, j->target.C) ? run_panels(j, e)
-                                                                    : run_blocks(j, e);
+  rc = j->second ? run_panels(j, e) : run_blocks(j, e);
   cvl_scratch_give(j->u);
   cvl_scratch_give(j->v);
   cvl_scratch_give(j->m);
@@ -467,24 +496,36 @@ static int run(job *j, const cvl_conv *p, cvl_err *e) {
   return rc;
 }
 
+static job forward_job(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                       float *y) {
+  const cvl_winograd *a = cvl_winograd_used(p, false);
+  return (job){.x = x,
+               .w = w,
+               .then = *then,
+               .y = y,
+               .source = {.H = p->in[1],
+                          .W = p->in[2],
+                          .C = p->C,
+                          .top = p->before[1] - a->inset,
+                          .left = p->before[2] - a->inset},
+               .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
+               .w_tap = {p->filter[2] * p->C * p->K, p->C * p->K},
+               .w_row = p->K,
+               .w_column = 1,
+               .winograd = a};
+}
+
 int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e) {
-  const cvl_winograd *a = cvl_winograd_used(p, false);
-  job j = {.x = x,
-           .w = w,
-           .then = *then,
-           .y = y,
-           .source = {.H = p->in[1],
-                      .W = p->in[2],
-                      .C = p->C,
-                      .top = p->before[1] - a->inset,
-                      .left = p->before[2] - a->inset},
-           .target = {.H = p->out[1], .W = p->out[2], .C = p->K},
-           .w_tap = {p->filter[2] * p->C * p->K, p->C * p->K},
-           .w_row = p->K,
-           .w_column = 1,
-           .winograd = a};
+  job j = forward_job(p, x, w, then, y);
   return run(&j, p, e);
+}
+
+int64_t cvl_winograd_slots(const cvl_conv *p) {
+  const cvl_slots slots = {0};
+  job j = forward_job(p, NULL, NULL, &(cvl_epilogue){.slots = &slots}, NULL);
+  plan(&j, p);
+  return ceil_div(j.tiles, j.block);
 }
 
 /* The zeros that outputs of an axis with stride 2 take after its last input, negative for inputs that none takes. Inputs,

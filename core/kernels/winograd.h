@@ -26,6 +26,8 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass);
 /* The contracts are those of conv.h, for such a problem. */
 int cvl_winograd_forward(const cvl_conv *p, const float *x, const float *w,
                          const cvl_epilogue *then, float *y, cvl_err *e);
+/* cvl_conv_slots() of conv.h. */
+int64_t cvl_winograd_slots(const cvl_conv *p);
 int cvl_winograd_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add,
                                float *gx, cvl_err *e);
 int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
@@ -68,10 +70,11 @@ typedef struct cvl_winograd {
   void (*sum_input[2])(const float *const *pixel, int64_t C, float *v, int64_t plane, int64_t chunk,
                        bool past);
   /* y = A^T m A and `then`, m {targets, targets, columns}: {writes, writes} pixels {columns}, NULL where the tile sticks
-  ** out, with their residuals, or NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels
+  ** out, with their residuals, or NULL; after a shift at most their moments are added up, unless NULL. `past` the caches, if the CPU can, when columns are a multiple of 16 and pixels
   ** aligned to 64 bytes. */
   void (*output)(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
-                 const float *const *residual, float *const *pixel, bool past);
+                 const float *const *residual, const cvl_moments *moments, float *const *pixel,
+                 bool past);
   /* z = A d A^T, from the {writes, writes} pixels {K} of a tile of gy, to panels of `nr` columns. */
   void (*gradient[2])(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,
                       int nr, bool past);

@@ -21,8 +21,10 @@ static void input(const float *const *pixel, int64_t C, float *v, int64_t plane,
 }
 
 static void output(const float *m, int64_t plane, int64_t columns, const cvl_epilogue *then,
-                   const float *const *residual, float *const *pixel, bool past) {
-  output_pixels(output_1d, TARGETS, WRITES, m, plane, columns, then, residual, pixel, past);
+                   const float *const *residual, const cvl_moments *moments, float *const *pixel,
+                   bool past) {
+  output_pixels(output_1d, TARGETS, WRITES, m, plane, columns, then, residual, moments, pixel,
+                past);
 }
 
 static void gradient(const float *const *pixel, int64_t K, float *z, int64_t plane, int64_t panel,

@@ -142,12 +142,17 @@ INLINE void gradient_planes(transform *f, put *write, const int size, const int 
     put_gradient(f, write, size, places, pixel, K, z, plane, panel, nr);
 }
 
-/* n channels from k on of pixel i, unless it is NULL. `shift`: there is no more to p than that. */
-INLINE void put_pixel(float *const *pixel, int i, vec y, const epilogue_part *p, const bool shift,
+/* What is done to results: a shift at most, the same with their moments, or a whole epilogue. */
+typedef enum { SHIFT, SHIFT_AND_MOMENTS, WHOLE } finish;
+
+/* n channels from k on of pixel i, unless it is NULL. */
+INLINE void put_pixel(float *const *pixel, int i, vec y, epilogue_part *p, const finish then,
                       const float *const *residual, int64_t k, int64_t n, const bool past) {
   float *to = pixel[i];
   if (to == NULL) return;
-  y = shift ? y + p->shift : epilogue_of(p, y, residual != NULL ? residual[i] + k : NULL, n);
+  y = then == WHOLE ? epilogue_of(p, y, residual != NULL ? residual[i] + k : NULL, n)
+                    : y + p->shift;
+  if (then == SHIFT_AND_MOMENTS) moments_add(p, y, i == 0);
   if (past)
     stream(to + k, y);
   else
@@ -155,7 +160,7 @@ INLINE void put_pixel(float *const *pixel, int i, vec y, const epilogue_part *p,
 }
 
 INLINE void line_to_pixels(transform *f, const int places, const int size, const float *m,
-                           int64_t plane, const epilogue_part *p, const bool shift,
+                           int64_t plane, epilogue_part *p, const finish then,
                            const float *const *residual, float *const *pixel, int64_t k, int64_t n,
                            const bool past) {
   vec in[MOST], out[MOST];
@@ -163,16 +168,16 @@ INLINE void line_to_pixels(transform *f, const int places, const int size, const
   for (int s = 0; s < places; s++) in[s] = load(m + s * plane);
   f(out, in);
 #pragma GCC unroll 9
-  for (int s = 0; s < size; s++) put_pixel(pixel, s, out[s], p, shift, residual, k, n, past);
+  for (int s = 0; s < size; s++) put_pixel(pixel, s, out[s], p, then, residual, k, n, past);
 }
 
 /* n channels from k on: `places` planes along an axis to `size` pixels along an axis. */
 INLINE void to_pixels(transform *f, const int places, const int size, const float *m, int64_t plane,
-                      const epilogue_part *p, const bool shift, const float *const *residual,
+                      epilogue_part *p, const finish then, const float *const *residual,
                       float *const *pixel, int64_t k, int64_t n, const bool past) {
   const int rows = KEPT_PIXELS / places;
   if (AXES == 1) {
-    line_to_pixels(f, places, size, m, plane, p, shift, residual, pixel, k, n, past);
+    line_to_pixels(f, places, size, m, plane, p, then, residual, pixel, k, n, past);
     return;
   }
 #pragma GCC unroll UNROLLED
@@ -194,37 +199,47 @@ INLINE void to_pixels(transform *f, const int places, const int size, const floa
       f(out, half[r]);
 #pragma GCC unroll 9
       for (int s = 0; s < size; s++)
-        put_pixel(pixel, r * size + s, out[s], p, shift, residual, k, n, past);
+        put_pixel(pixel, r * size + s, out[s], p, then, residual, k, n, past);
     }
   }
 }
 
+/* n channels from k on. */
+INLINE void output_some(transform *f, const int places, const int size, const float *m,
+                        int64_t plane, const cvl_epilogue *e, const finish then,
+                        const float *const *residual, const cvl_moments *moments,
+                        float *const *pixel, int64_t k, int64_t n, const bool past) {
+  epilogue_part p = epilogue_at(e, k, n);
+  if (then == SHIFT_AND_MOMENTS) moments_load(&p, moments, k, n);
+  to_pixels(f, places, size, m + k, plane, &p, then, residual, pixel, k, n, past);
+  if (then == SHIFT_AND_MOMENTS) moments_store(&p, moments, k, n);
+}
+
 INLINE void output_all(transform *f, const int places, const int size, const float *m,
-                       int64_t plane, int64_t columns, const cvl_epilogue *then, const bool shift,
-                       const float *const *residual, float *const *pixel, bool past) {
-  epilogue_part p;
-  int64_t k = 0, n;
-  for (; past && k < columns; k += LANES) {
-    p = epilogue_at(then, k, LANES);
-    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, LANES, true);
-  }
-  for (; k + LANES <= columns; k += LANES) {
-    p = epilogue_at(then, k, LANES);
-    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, LANES, false);
-  }
-  if ((n = columns - k) > 0) {
-    p = epilogue_at(then, k, n);
-    to_pixels(f, places, size, m + k, plane, &p, shift, residual, pixel, k, n, false);
-  }
+                       int64_t plane, int64_t columns, const cvl_epilogue *e, const finish then,
+                       const float *const *residual, const cvl_moments *moments,
+                       float *const *pixel, bool past) {
+  int64_t k = 0;
+  for (; past && k < columns; k += LANES)
+    output_some(f, places, size, m, plane, e, then, residual, moments, pixel, k, LANES, true);
+  for (; k + LANES <= columns; k += LANES)
+    output_some(f, places, size, m, plane, e, then, residual, moments, pixel, k, LANES, false);
+  if (k < columns)
+    output_some(f, places, size, m, plane, e, then, residual, moments, pixel, k, columns - k,
+                false);
 }
 
 INLINE void output_pixels(transform *f, const int places, const int size, const float *m,
-                          int64_t plane, int64_t columns, const cvl_epilogue *then,
-                          const float *const *residual, float *const *pixel, bool past) {
-  if (cvl_epilogue_is_shift(then))
-    output_all(f, places, size, m, plane, columns, then, true, NULL, pixel, past);
+                          int64_t plane, int64_t columns, const cvl_epilogue *e,
+                          const float *const *residual, const cvl_moments *moments,
+                          float *const *pixel, bool past) {
+  if (!cvl_epilogue_is_shift(e))
+    output_all(f, places, size, m, plane, columns, e, WHOLE, residual, NULL, pixel, past);
+  else if (moments == NULL)
+    output_all(f, places, size, m, plane, columns, e, SHIFT, NULL, NULL, pixel, past);
   else
-    output_all(f, places, size, m, plane, columns, then, false, residual, pixel, past);
+    output_all(f, places, size, m, plane, columns, e, SHIFT_AND_MOMENTS, NULL, moments, pixel,
+               past);
 }
 
 /* Tap t of a square of the filter to square[a][t][b], row a and column b; zeros after the last of its columns. */
@@ -307,15 +322,15 @@ INLINE void filter_planes(transform *f, put *first, put *second, const int place
 /* `places` planes along an axis to the taps of the filter's gradient. */
 INLINE void filter_gradient_taps(transform *f, const int places, const float *u, int64_t plane,
                                  int64_t n, float *gw, int64_t tap) {
-  const epilogue_part nothing = {0};
+  epilogue_part nothing = {0};
   float *pixel[SQUARES], whole[MOST * MOST][LANES];
   int64_t i = 0;
   for (int t = 0; t < SQUARES; t++) pixel[t] = gw + t * tap;
   for (; i + LANES <= n; i += LANES)
-    to_pixels(f, places, TAPS, u + i, plane, &nothing, true, NULL, pixel, i, LANES, false);
+    to_pixels(f, places, TAPS, u + i, plane, &nothing, SHIFT, NULL, pixel, i, LANES, false);
   if (i == n) return;
   for (int t = 0; t < all_of(places); t++) store(whole[t], load_part(u + t * plane + i, n - i));
-  to_pixels(f, places, TAPS, whole[0], LANES, &nothing, true, NULL, pixel, i, n - i, false);
+  to_pixels(f, places, TAPS, whole[0], LANES, &nothing, SHIFT, NULL, pixel, i, n - i, false);
 }
 
 #endif

@@ -58,9 +58,11 @@ static bool statistics(const cvl_layer *l, cvl_statistics *given) {
   given->offset = cvl_slot_tensor(l, "offset");
   given->mean = cvl_slot_tensor(l, "running_mean");
   given->var = cvl_slot_tensor(l, "running_var");
+  given->momentum = o->momentum;
   given->epsilon = o->epsilon;
+  given->training = l->training;
   given->relu = strcmp(cvl_activations[o->activation], "relu") == 0;
-  return !l->training && (given->relu || o->activation == 0);
+  return given->relu || o->activation == 0;
 }
 
 static int cost(const cvl_layer *l, const cvl_shape *x, cvl_shape *y, int64_t *multiply_adds,

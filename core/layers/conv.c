@@ -9,6 +9,7 @@
 
 #include "autograd/autograd.h"
 #include "layers/layer.h"
+#include "ops/conv_batch_norm.h"
 #include "ops/conv_norm.h"
 #include "ops/conv_pool.h"
 #include "ops/view.h"
@@ -129,17 +130,21 @@ static cvl_tensor *forward(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in) {
 static cvl_tensor *forward_norm(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
                                 const cvl_statistics *norm) {
   const options *o = l->options;
-  cvl_conv_norm_options c = {conv_options(o), norm->epsilon,
-                             norm->relu ? CVL_NORM_RELU : CVL_NORM_IDENTITY};
+  const int activation = norm->relu ? CVL_NORM_RELU : CVL_NORM_IDENTITY;
+  const cvl_conv_norm_options given = {conv_options(o), norm->epsilon, activation};
+  const cvl_conv_batch_norm_options batch = {conv_options(o),
+                                             {norm->momentum, norm->epsilon, true, activation}};
+  const cvl_op *op = norm->training ? &cvl_op_conv_batch_norm : &cvl_op_conv_norm;
   cvl_tensor *filter = cvl_slot_tensor(l, "filter");
   int axes = axes_of(l);
   if (o->activation != 0 || norm->scale->shape.dim[0] != filter->shape.dim[axes + 1] ||
-      cvl_op_kernels(&cvl_op_conv_norm, x, NULL) == NULL)
+      cvl_op_kernels(op, x, NULL) == NULL)
     return NULL;
   if (cvl_check_channels(&x->shape, axes + 2, filter->shape.dim[axes] * o->groups, s->e) != 0)
     return NULL;
-  return cvl_call(s, &cvl_op_conv_norm, &c, 8, x, filter, cvl_slot_tensor(l, "bias"), norm->scale,
-                  norm->offset, norm->mean, norm->var, norm->residual);
+  return cvl_call(s, op, norm->training ? (const void *)&batch : &given, 8, x, filter,
+                  cvl_slot_tensor(l, "bias"), norm->scale, norm->offset, norm->mean, norm->var,
+                  norm->residual);
 }
 
 /* Per output element: the filter's taps times its input channels. */

@@ -3,12 +3,12 @@
 #include "autograd/autograd.h"
 
 /* These two: NULL when the layers do not go together so, or after an error, which the scope remembers. */
-static cvl_tensor *norm_in_one_pass(cvl_scope *s, cvl_layer *conv, cvl_layer *norm, cvl_tensor *x,
-                                    cvl_tensor *residual) {
+static cvl_tensor *norm_in_one_op(cvl_scope *s, cvl_layer *conv, cvl_layer *norm, cvl_tensor *x,
+                                  cvl_tensor *residual) {
   cvl_statistics given = {.residual = residual};
-  if (cvl_grad_enabled() || conv->type->forward_norm == NULL || norm->type->statistics == NULL)
+  if (conv->type->forward_norm == NULL || norm->type->statistics == NULL ||
+      !norm->type->statistics(norm, &given) || (cvl_grad_enabled() && !given.training))
     return NULL;
-  if (!norm->type->statistics(norm, &given)) return NULL;
   return conv->type->forward_norm(s, conv, x, &given);
 }
 
@@ -17,7 +17,7 @@ static cvl_tensor *pool_in_one_pass(cvl_scope *s, cvl_layer *conv, cvl_layer *po
   return conv->type->forward_pool(s, conv, x, pool);
 }
 
-/* *y = the result of one pass or, where that is NULL, of the layers in turn; ends the scope. */
+/* *y = the result of one op or, where that is NULL, of the layers in turn; ends the scope. */
 static int finish(cvl_scope *s, cvl_tensor *result, cvl_layer *first, cvl_layer *second,
                   cvl_tensor *x, cvl_tensor *residual, cvl_tensor **y, cvl_err *e) {
   cvl_tensor *between = NULL;
@@ -40,7 +40,7 @@ int cvl_conv_norm(cvl_layer *conv, cvl_layer *norm, cvl_tensor *x, cvl_tensor *r
                   cvl_tensor **y, cvl_err *e) {
   cvl_scope s;
   cvl_scope_init(&s, e);
-  return finish(&s, norm_in_one_pass(&s, conv, norm, x, residual), conv, norm, x, residual, y, e);
+  return finish(&s, norm_in_one_op(&s, conv, norm, x, residual), conv, norm, x, residual, y, e);
 }
 
 int cvl_conv_pool_layers(cvl_layer *conv, cvl_layer *pool, cvl_tensor *x, cvl_tensor **y,

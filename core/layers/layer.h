@@ -20,12 +20,13 @@ typedef struct cvl_slot {
   cvl_tensor *x; /* owned */
 } cvl_slot;
 
-/* What a normalization does when its statistics are given: scale (x - mean) / sqrt(var + epsilon) + offset, + residual. */
+/* What a normalization does: scale (x - mean) / sqrt(var + epsilon) + offset, + residual; in training with the statistics of
+** its input, which those given follow. */
 typedef struct cvl_statistics {
   cvl_tensor *scale, *offset, *mean, *var,
       *residual; /* {K} each, and y's shape or NULL; borrowed */
-  double epsilon;
-  bool relu;
+  double momentum, epsilon;
+  bool training, relu;
 } cvl_statistics;
 
 struct cvl_pool_options; /* ops/pool.h */
@@ -47,8 +48,8 @@ struct cvl_layer_type {
   /* Checks what the options' ranges cannot say and declares the slots; NULL: nothing to do. */
   int (*build)(cvl_layer *l, cvl_err *e);
   cvl_tensor *(*forward)(cvl_scope *s, cvl_layer *l, cvl_tensor *const *in);
-  /* For joined.h: the statistics, all but the residual, false when this layer takes those of its input; and forward
-  ** with a normalization behind it, NULL when that cannot be done in one pass. */
+  /* For joined.h: the statistics, all but the residual, false when there is more to this layer; and forward with a
+  ** normalization behind it, NULL when that is not one op. */
   bool (*statistics)(const cvl_layer *l, cvl_statistics *given);
   cvl_tensor *(*forward_norm)(cvl_scope *s, cvl_layer *l, cvl_tensor *x,
                               const cvl_statistics *norm);

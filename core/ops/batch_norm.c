@@ -6,326 +6,57 @@
 **             running = momentum running + (1 - momentum) batch
 **   else:     mean and var are the running ones.
 ** Ioffe & Szegedy 2015, arXiv:1502.03167, alg. 1; momentum as in TensorFlow, where the paper leaves it open.
-**
-** Memory passes. Forward: x once for the statistics, x (and residual) once for y. Backward: gy and x once for the two sums
-** over the batch, once more for gx. Where y > 0 follows from x; with a residual y is read too, on the first way, which
-** writes the residual's gradient, gy where y > 0, for the second. Second ways go from the end to the start, so that they
-** find what is still in the caches; what they write, when it is too large for these, goes past them, so that it is not
-** read first. Statistics: blocks of rows are summed, measured from the mean so far, and merged in double (Chan, Golub &
-** LeVeque 1983), so that a large mean costs no digits.
+** The passes over memory are in batch_norm_passes.h.
 */
 #include "ops/batch_norm.h"
-
-#include <math.h>
-#include <string.h>
-
-#include "base/mem.h"
-#include "base/pool.h"
-#include "kernels/scratch.h"
-#include "kernels/tile.h"
 
 enum { X, SCALE, OFFSET, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, INPUTS };
 enum { MEAN, RSTD }; /* saved: {C} each, of x's type; RSTD = 1 / sqrt(var + epsilon) */
 
 #ifndef CVL_DESCRIBE
 
-#include "ops/batch_norm_rows.h"
+#include "ops/batch_norm_passes.h"
 
-/* Rows are cut into chunks by their number and width only, and chunks into blocks. */
-enum {
-  MOST_CHUNKS = 64,
-  CHUNK_ELEMENTS = 32768,
-  BLOCK_ELEMENTS = 16384,
-  LEAST_BLOCK_ROWS = 4,
-  MOST_BLOCK_ROWS = 64
-};
+static real *data_or_null(const cvl_tensor *x) { return x != NULL ? cvl_data(x) : NULL; }
 
-typedef struct {
-  rows all; /* n is their number */
-  int64_t chunks, chunk_rows, block_rows;
-  double *sums;  /* {chunks, 2, C} */
-  real *scratch; /* {chunks, 3, C} */
-  bool relu;     /* forward */
-  mask where;    /* backward */
-} job;
-
-static int64_t clamp(int64_t x, int64_t low, int64_t high) {
-  return x < low ? low : x > high ? high : x;
-}
-
-static void cut(job *j, const cvl_tensor *x) {
-  int64_t C = x->shape.dim[x->shape.ndim - 1], n = C > 0 ? cvl_count(x) / C : 0;
-  int64_t chunks = clamp((n * C + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS, 1, MOST_CHUNKS);
-  j->all.C = C;
-  j->all.n = n;
-  j->chunk_rows = (n + chunks - 1) / chunks;
-  j->chunks = j->chunk_rows > 0 ? (n + j->chunk_rows - 1) / j->chunk_rows : 0;
-  j->block_rows = C > 0 ? clamp(BLOCK_ELEMENTS / C, LEAST_BLOCK_ROWS, MOST_BLOCK_ROWS) : 1;
-}
-
-/* Whether a result of x's size is written past the caches, of which the kernels for float32 alone know how. */
-static bool is_past(const job *j, const void *result) {
-  return sizeof(real) == sizeof(float) && j->all.C % LANES == 0 &&
-         cvl_is_past(result, j->all.n * j->all.C, j->all.C);
-}
-
-static int64_t last_row(const job *j, int64_t chunk) {
-  int64_t last = (chunk + 1) * j->chunk_rows;
-  return last < j->all.n ? last : j->all.n;
-}
-
-/* The block from `first` on of rows that end at `last`. */
-static rows block_at(const job *j, int64_t first, int64_t last) {
-  rows b = j->all;
-  int64_t at = first * b.C;
-  b.n = last - first < j->block_rows ? last - first : j->block_rows;
-  b.x += at;
-  if (b.residual != NULL) b.residual += at;
-  if (b.y != NULL) b.y += at;
-  if (b.gy != NULL) b.gy += at;
-  if (b.out != NULL) b.out += at;
-  if (b.masked != NULL) b.masked += at;
-  return b;
-}
-
-/* The buffers for sums of two kinds per channel and chunk. */
-static int begin_sums(job *j, cvl_err *e) {
-  size_t count = (size_t)(j->chunks + 1) * (size_t)j->all.C;
-  size_t bytes = count * (2 * sizeof *j->sums + 3 * sizeof *j->scratch);
-  void *block = cvl_scratch_take((int64_t)(bytes / sizeof(float)), e);
-  if (block == NULL) return -1;
-  j->sums = block;
-  j->scratch = (real *)(j->sums + 2 * count);
-  return 0;
-}
-
-static void end_sums(job *j) { cvl_scratch_give((float *)(void *)j->sums); }
-
-/* Mean and sum of squared deviations of n more rows join those of `before` rows. */
-static void merge(int64_t C, int64_t before, double *restrict mean, double *restrict m2, int64_t n,
-                  const double *restrict mean2, const double *restrict m22) {
-  double all = (double)(before + n), part = (double)n / all,
-         both = (double)before * (double)n / all;
-  for (int64_t c = 0; c < C; c++) {
-    double d = mean2[c] - mean[c];
-    mean[c] += d * part;
-    m2[c] += m22[c] + d * d * both;
-  }
-}
-
-/* The same with a block's sums of x - m and of its square. */
-static void merge_block(int64_t C, int64_t before, double *restrict mean, double *restrict m2,
-                        int64_t n, const real *restrict m, const real *restrict sum,
-                        const real *restrict squares) {
-  double all = (double)(before + n), part = (double)n / all;
-  double both = (double)before * (double)n / all, each = 1 / (double)n;
-  for (int64_t c = 0; c < C; c++) {
-    double rest = (double)sum[c] * each, d = (double)m[c] + rest - mean[c];
-    mean[c] += d * part;
-    m2[c] += (double)squares[c] - rest * rest * (double)n + d * d * both;
-  }
-}
-
-/* x is measured from the mean so far: its squares are of the size of the variance, whatever the mean is. */
-static void moments_of_chunk(void *context, int64_t chunk, int worker) {
-  const job *j = context;
-  int64_t C = j->all.C, first = chunk * j->chunk_rows, last = last_row(j, chunk), r = first;
-  double *restrict mean = j->sums + chunk * 2 * C, *restrict m2 = mean + C;
-  real *restrict m = j->scratch + chunk * 3 * C, *restrict sum = m + C, *restrict squares = sum + C;
-  (void)worker;
-  memset(mean, 0, (size_t)(2 * C) * sizeof *mean);
-  for (rows b; r < last; r += b.n) {
-    b = block_at(j, r, last);
-    b.mean = m;
-    if (r == first)
-      rows_mean(&b, m);
-    else
-      for (int64_t c = 0; c < C; c++) m[c] = (real)mean[c];
-    rows_moments(&b, sum, squares);
-    merge_block(C, r - first, mean, m2, b.n, m, sum, squares);
-  }
-}
-
-/* mean and rstd of the batch, and the running statistics. */
-static int batch_moments(job *j, const cvl_batch_norm_options *o, real *mean, real *rstd,
-                         real *running_mean, real *running_var, cvl_err *e) {
-  int64_t C = j->all.C;
-  int rc = -1;
-  if (begin_sums(j, e) != 0) goto done;
-  cvl_parallel(j->chunks, moments_of_chunk, j);
-  for (int64_t k = 1; k < j->chunks; k++) /* into chunk 0, in order */
-    merge(C, k * j->chunk_rows, j->sums, j->sums + C, last_row(j, k) - k * j->chunk_rows,
-          j->sums + 2 * k * C, j->sums + (2 * k + 1) * C);
-  for (int64_t c = 0; c < C; c++) {
-    double m = j->sums[c], var = j->sums[C + c] / (double)j->all.n;
-    mean[c] = (real)m;
-    rstd[c] = (real)(1 / sqrt(var + o->epsilon));
-    running_mean[c] = (real)(o->momentum * (double)running_mean[c] + (1 - o->momentum) * m);
-    running_var[c] = (real)(o->momentum * (double)running_var[c] + (1 - o->momentum) * var);
-  }
-  rc = 0;
-done:
-  end_sums(j);
-  return rc;
-}
-
-static void normalise(void *context, int64_t from_end, int worker) {
-  const job *j = context;
-  int64_t chunk = j->chunks - 1 - from_end, last = last_row(j, chunk), r = chunk * j->chunk_rows;
-  (void)worker;
-  for (rows b; r < last; r += b.n) {
-    b = block_at(j, r, last);
-    rows_normalise(&b, j->relu);
-  }
-  if (j->all.past) cvl_past_end();
+static norm problem(const cvl_args *a) {
+  const cvl_tensor *x = a->in[X];
+  int64_t C = x->shape.dim[x->shape.ndim - 1];
+  return (norm){.n = C > 0 ? cvl_count(x) / C : 0,
+                .C = C,
+                .o = a->options,
+                .x = cvl_data(x),
+                .scale = cvl_data(a->in[SCALE]),
+                .offset = cvl_data(a->in[OFFSET]),
+                .running_mean = cvl_data(a->in[RUNNING_MEAN]),
+                .running_var = cvl_data(a->in[RUNNING_VAR]),
+                .with_residual = a->in[RESIDUAL] != NULL};
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  const cvl_batch_norm_options *o = a->options;
   const cvl_tensor *x = a->in[X];
-  const real *scale = cvl_data(a->in[SCALE]);
-  cvl_shape channels = a->in[SCALE]->shape;
-  cvl_tensor *factor = NULL;
-  real *mean, *rstd, *f;
-  job j = {.all = {.x = cvl_data(x), .out = cvl_data(y)}, .relu = o->activation == CVL_NORM_RELU};
-  int rc = -1;
-  cut(&j, x);
-  j.all.past = is_past(&j, j.all.out);
-  if (a->in[RESIDUAL] != NULL) j.all.residual = cvl_data(a->in[RESIDUAL]);
+  norm p = problem(a);
   for (int i = MEAN; i <= RSTD; i++)
-    if ((a->saved[i] = cvl_tensor_new(&channels, x->dtype, cvl_device_of(x), e)) == NULL) goto done;
-  if ((factor = cvl_tensor_new(&channels, x->dtype, cvl_device_of(x), e)) == NULL) goto done;
-  mean = cvl_data(a->saved[MEAN]);
-  rstd = cvl_data(a->saved[RSTD]);
-  f = cvl_data(factor);
-  if (o->training) {
-    if (batch_moments(&j, o, mean, rstd, cvl_data(a->in[RUNNING_MEAN]),
-                      cvl_data(a->in[RUNNING_VAR]), e) != 0)
-      goto done;
-  } else {
-    const real *running_mean = cvl_data(a->in[RUNNING_MEAN]),
-               *running_var = cvl_data(a->in[RUNNING_VAR]);
-    for (int64_t c = 0; c < j.all.C; c++) {
-      mean[c] = running_mean[c];
-      rstd[c] = (real)(1 / sqrt((double)running_var[c] + o->epsilon));
-    }
-  }
-  for (int64_t c = 0; c < j.all.C; c++) f[c] = rstd[c] * scale[c];
-  j.all.mean = mean;
-  j.all.factor = f;
-  j.all.shift = cvl_data(a->in[OFFSET]);
-  cvl_parallel(j.chunks, normalise, &j);
-  rc = 0;
-done:
-  cvl_release(factor);
-  return rc;
-}
-
-/*
-** Backward, with g = gy where y > 0 (relu) or gy, xhat = (x - mean) rstd and means over the batch's rows:
-**   goffset = sum g      gscale = sum g xhat      gresidual = g
-**   gx = scale rstd (g - mean(g) - xhat mean(g xhat)) in training, else scale rstd g
-**   grunning_mean = - scale rstd sum g, grunning_var = - scale rstd^3 sum g (x - mean) / 2 outside of training, else 0
-** The first pass sums g and g (x - mean), blocks of rows in `real` and then double.
-*/
-
-static void sums_of_chunk(void *context, int64_t chunk, int worker) {
-  const job *j = context;
-  int64_t C = j->all.C, last = last_row(j, chunk), r = chunk * j->chunk_rows;
-  double *restrict sum = j->sums + chunk * 2 * C, *restrict dot = sum + C;
-  real *restrict s = j->scratch + chunk * 3 * C, *restrict d = s + C;
-  (void)worker;
-  memset(sum, 0, (size_t)(2 * C) * sizeof *sum);
-  for (rows b; r < last; r += b.n) {
-    b = block_at(j, r, last);
-    rows_sums(&b, j->where, s, d);
-    for (int64_t c = 0; c < C; c++) {
-      sum[c] += (double)s[c];
-      dot[c] += (double)d[c];
-    }
-  }
-  if (j->all.past) cvl_past_end();
-}
-
-static void data_of_chunk(void *context, int64_t from_end, int worker) {
-  const job *j = context;
-  int64_t chunk = j->chunks - 1 - from_end, last = last_row(j, chunk), r = chunk * j->chunk_rows;
-  (void)worker;
-  for (rows b; r < last; r += b.n) {
-    b = block_at(j, r, last);
-    if (j->where == WHERE_Y_KEPT) b.gy = b.masked;
-    rows_data(&b, j->where);
-  }
-  if (j->all.past) cvl_past_end();
-}
-
-/* Into the sums of chunk 0, in order. */
-static void add_chunks(job *j) {
-  int64_t n = 2 * j->all.C;
-  if (j->chunks == 0) memset(j->sums, 0, (size_t)n * sizeof *j->sums);
-  for (int64_t k = 1; k < j->chunks; k++)
-    for (int64_t i = 0; i < n; i++) j->sums[i] += j->sums[k * n + i];
+    if ((a->saved[i] = cvl_tensor_new(&a->in[SCALE]->shape, x->dtype, cvl_device_of(x), e)) == NULL)
+      return -1;
+  p.residual = data_or_null(a->in[RESIDUAL]);
+  p.mean = cvl_data(a->saved[MEAN]);
+  p.rstd = cvl_data(a->saved[RSTD]);
+  return norm_forward(&p, cvl_data(y), e);
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
-  const cvl_batch_norm_options *o = a->options;
-  const real *scale = cvl_data(a->in[SCALE]), *rstd = cvl_data(a->saved[RSTD]);
-  real *gscale = gx[SCALE] != NULL ? cvl_data(gx[SCALE]) : NULL;
-  real *goffset = gx[OFFSET] != NULL ? cvl_data(gx[OFFSET]) : NULL, *channel = NULL;
-  real *gmean = NULL, *gvar = NULL;
-  job j = {.all = {.x = cvl_data(a->in[X]),
-                   .y = cvl_data(y),
-                   .gy = cvl_data(gy),
-                   .mean = cvl_data(a->saved[MEAN]),
-                   .offset = cvl_data(a->in[OFFSET])}};
-  int64_t C;
-  int rc = -1;
-  cut(&j, a->in[X]);
-  C = j.all.C;
-  if (o->activation == CVL_NORM_RELU)
-    j.where = a->in[RESIDUAL] == NULL ? WHERE_NORMAL
-              : gx[RESIDUAL] == NULL  ? WHERE_Y
-                                      : WHERE_Y_KEPT;
-  if (gx[RESIDUAL] != NULL) {
-    j.all.masked = cvl_data(gx[RESIDUAL]);
-    j.all.past = is_past(&j, j.all.masked);
-    if (j.where == ALL)
-      memcpy(j.all.masked, j.all.gy, (size_t)(j.all.n * C) * sizeof *j.all.masked);
-  }
-  if (gx[RUNNING_MEAN] != NULL) gmean = cvl_data(gx[RUNNING_MEAN]);
-  if (gx[RUNNING_VAR] != NULL) gvar = cvl_data(gx[RUNNING_VAR]);
-  if (begin_sums(&j, e) != 0) goto done;
-  if ((channel = cvl_alloc_array((size_t)(3 * C), sizeof *channel)) == NULL) {
-    cvl_fail_memory(e, 3 * C * (long long)sizeof *channel);
-    goto done;
-  }
-  j.all.factor = channel;
-  j.all.shift = channel + C;
-  j.all.slope = channel + 2 * C;
-  for (int64_t c = 0; c < C; c++) channel[c] = rstd[c] * scale[c];
-  cvl_parallel(j.chunks, sums_of_chunk, &j);
-  add_chunks(&j);
-  for (int64_t c = 0; c < C; c++) {
-    double sum = j.sums[c], dot = j.sums[C + c], r = (double)rstd[c];
-    if (gscale != NULL) gscale[c] = (real)(dot * r);
-    if (goffset != NULL) goffset[c] = (real)sum;
-    if (gmean != NULL) gmean[c] = o->training ? 0 : (real)(-sum * r * (double)scale[c]);
-    if (gvar != NULL) gvar[c] = o->training ? 0 : (real)(-0.5 * dot * r * r * r * (double)scale[c]);
-    if (!o->training || j.all.n == 0) continue; /* the other two stay 0 */
-    channel[C + c] = (real)(sum / (double)j.all.n);
-    channel[2 * C + c] = (real)(dot * r * r / (double)j.all.n);
-  }
-  if (gx[X] != NULL) {
-    j.all.out = cvl_data(gx[X]);
-    j.all.past = is_past(&j, j.all.out);
-    cvl_parallel(j.chunks, data_of_chunk, &j);
-  }
-  rc = 0;
-done:
-  cvl_free(channel);
-  end_sums(&j);
-  return rc;
+  norm p = problem(a);
+  p.mean = cvl_data(a->saved[MEAN]);
+  p.rstd = cvl_data(a->saved[RSTD]);
+  p.gx = data_or_null(gx[X]);
+  p.gscale = data_or_null(gx[SCALE]);
+  p.goffset = data_or_null(gx[OFFSET]);
+  p.gmean = data_or_null(gx[RUNNING_MEAN]);
+  p.gvar = data_or_null(gx[RUNNING_VAR]);
+  p.gresidual = data_or_null(gx[RESIDUAL]);
+  return norm_backward(&p, cvl_data(y), cvl_data(gy), e);
 }
 
 CVL_KERNELS(batch_norm, forward, backward)

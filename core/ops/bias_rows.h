@@ -20,8 +20,8 @@ typedef struct {
 
 static void sum_bias_part(void *context, int64_t part, int worker) {
   const bias_columns *c = context;
-  int64_t first = part * c->size, rows = c->rows - first < c->size ? c->rows - first : c->size;
-  int64_t n = rows * c->K, width = c->abreast * c->K, i = 0;
+  int64_t first = part * c->size, left = c->rows - first;
+  int64_t n = (left < c->size ? left : c->size) * c->K, width = c->abreast * c->K, i = 0;
   double *restrict s = c->sums + part * width;
   const real *restrict g = c->gy + first * c->K;
   (void)worker;
@@ -30,9 +30,9 @@ static void sum_bias_part(void *context, int64_t part, int worker) {
   for (int64_t k = 0; i + k < n; k++) s[k] += (double)g[i + k];
 }
 
-/* gy {rows, K}, gb {K}. */
-static int sum_bias(const real *gy, int64_t rows, int64_t K, real *gb, cvl_err *e) {
-  bias_columns c = {.gy = gy, .rows = rows, .K = K};
+/* gy {n, K}, gb {K}. */
+static int sum_bias(const real *gy, int64_t n, int64_t K, real *gb, cvl_err *e) {
+  bias_columns c = {.gy = gy, .rows = n, .K = K};
   int64_t parts;
   if (c.K == 0) return 0;
   c.abreast = (BIAS_LONG - 1) / c.K + 1;

@@ -38,7 +38,7 @@ bound.core = {
     .. "Threads of the CPU kernels, 1 to 256. Results do not depend on it.",
   isa = "isa() -> name\nThe kernels' instruction set: baseline, avx2, avx512 or avx512_bf16.",
   conv_norm = "conv_norm(conv, norm, x, residual or nil) -> norm(conv(x), residual)\n"
-    .. "Of two layers; in inference, with no gradient recorded, in one pass over memory.",
+    .. "Of two layers, as one op: in training, and in inference with no gradient recorded, then one pass over memory.",
   conv_pool = "conv_pool(conv, pool, x) -> pool(conv(x))\n"
     .. "Of two layers; in one pass where that is faster, with the gradients: few channels, windows side by side.",
   joined = "joined(part, after) -> f or nil\n"

@@ -8,7 +8,7 @@
 --   nn.views(model, {...})               the mean over several views of an image (nn/views.lua)
 --   nn.resize(x, {...})                  images of another size (nn/resize.lua)
 --   nn.options(given, defaults, who)     options of modules (nn/options.lua)
---   nn.conv_norm(conv, norm, x, residual)  norm(conv(x), residual), in inference in one pass
+--   nn.conv_norm(conv, norm, x, residual)  norm(conv(x), residual), as one op
 --   nn.conv_pool(conv, pool, x)          pool(conv(x)), in one pass where that is faster
 --   nn.watch(tell, f, ...)               see every layer at work (nn/trace.lua)
 

@@ -4,7 +4,9 @@
 ** - Few channels, many tiles: the tiles are cut into parts, and each task takes a part, some tiles at a time, through both
 **   steps, to a sum of its own; the sums are added in the order of the parts.
 ** - Else the sums of the parts would be too large, or too few tiles be added up in each: tiles are taken in as large a
-**   number as stays in the last-level cache once transformed; all threads transform them, then all threads multiply.
+**   number as stays in the last-level cache once transformed; all threads transform them, then all threads multiply. Where
+**   these are all tiles, a task makes all places of its channels and then their part of the gradient, and the sums, four
+**   times as large as the filter, never reach memory.
 */
 #include <string.h>
 
@@ -45,13 +47,14 @@ typedef struct {
   bool shared;                  /* what a thread transforms for all goes past its caches */
   int64_t room, words;          /* tiles in v and z at most, in so many words of `pack` */
   cvl_order order;              /* those now in v and z, in the second order of work, */
-  bool add;                     /* whose products are added to u */
+  bool add;                     /* whose products are added to u; */
+  bool at_once;                 /* they are all, and u holds a task's sums */
   int64_t chunks, panels;       /* of C; of K */
   int64_t group, groups, width; /* panels of a task; such groups; columns of u in one */
   int64_t parts, part;          /* of the tiles in the first order, and tiles of one */
   int64_t v_plane, z_plane, u_plane;
   float *v, *z; /* {sources, chunks, words, CVL_CHUNK}, {targets, panels, words, nr} */
-  float *u;     /* {parts, filters, groups, C, width} */
+  float *u;     /* {parts, filters, groups, C, width}, or {threads, filters, CVL_CHUNK, width} */
   float *zeros; /* a pixel outside x or gy */
 } job;
 
@@ -82,7 +85,7 @@ typedef struct {
 } place;
 
 static float *target_of(const job *j, float *u, place at) {
-  int64_t before = at.group * j->p->C + at.chunk * CVL_CHUNK;
+  int64_t before = j->at_once ? 0 : at.group * j->p->C + at.chunk * CVL_CHUNK;
   return u + at.plane * j->u_plane + before * j->width;
 }
 
@@ -154,6 +157,13 @@ static void multiply_planes(const job *j, const cvl_order *o, const float *v, co
     }
 }
 
+/* The gradient of channel c and a group of K, out of that row of the sums. */
+static void finish_row(const job *j, const float *u, int64_t c, int64_t group) {
+  int64_t C = j->p->C, K = j->p->K, column = group * j->width;
+  j->winograd->filter_gradient(u, j->u_plane, min(K - column, j->width), j->gw + c * K + column,
+                               C * K);
+}
+
 /* The first order. */
 static void part_task(void *context, int64_t part, int worker) {
   const job *j = context;
@@ -210,8 +220,20 @@ static void multiply_task(void *context, int64_t task, int worker) {
   multiply_planes(j, &j->order, j->v, j->z, j->u, plane, plane + 1, task % j->groups, j->add);
 }
 
+/* A part of the gradient: a chunk of C, a group of K. */
+static void gradient_task(void *context, int64_t task, int worker) {
+  const job *j = context;
+  int64_t chunk = task / j->groups, group = task % j->groups;
+  float *u = j->u + worker * j->filters * j->u_plane;
+  for (int plane = j->filters - 1; plane >= 0; plane--)
+    multiply(j, &j->order, j->v, j->z, u, (place){plane, chunk, group},
+             (place){max(plane - 1, 0), chunk, group}, false);
+  for (int64_t c = chunk * CVL_CHUNK, i = 0; i < CVL_CHUNK && c + i < j->p->C; i++)
+    finish_row(j, u + i * j->width, c + i, group);
+}
+
 static int run_together(job *j, cvl_err *e) {
-  int64_t nr = j->tile->nr;
+  int64_t nr = j->tile->nr, threads = cvl_threads();
   j->parts = 1;
   j->words = KEPT_BYTES / ((int64_t)sizeof(float) *
                            (j->sources * j->chunks * CVL_CHUNK + j->targets * j->panels * nr));
@@ -221,25 +243,29 @@ static int run_together(job *j, cvl_err *e) {
   j->z_plane = j->panels * j->words * nr + GAP;
   if ((j->v = cvl_scratch_take(j->sources * j->v_plane + CVL_CHUNK, e)) == NULL) return -1;
   if ((j->z = cvl_scratch_take(j->targets * j->z_plane, e)) == NULL) return -1;
-  if ((j->u = cvl_scratch_take(j->filters * j->u_plane, e)) == NULL) return -1;
+  j->at_once = j->room >= j->tiles && j->chunks * j->groups >= threads;
+  if (j->at_once) j->u_plane = CVL_CHUNK * j->width + GAP;
+  if ((j->u = cvl_scratch_take((j->at_once ? threads : 1) * j->filters * j->u_plane, e)) == NULL)
+    return -1;
   if ((j->order.tile = cvl_alloc_array((size_t)j->room, sizeof *j->order.tile)) == NULL)
     return cvl_fail_memory(e, j->room * (int64_t)sizeof *j->order.tile);
   for (int64_t t = 0; t < j->tiles; t += j->room) {
     cvl_order_set(&j->order, &j->written, t, min(j->room, j->tiles - t));
     j->add = t > 0;
     cvl_parallel(ceil_div(j->order.count, TRANSFORM), transform_task, j);
-    cvl_parallel(j->filters * j->groups, multiply_task, j);
+    if (j->at_once)
+      cvl_parallel(j->chunks * j->groups, gradient_task, j);
+    else
+      cvl_parallel(j->filters * j->groups, multiply_task, j);
   }
   return 0;
 }
 
 static void finish(void *context, int64_t first, int64_t last) {
   const job *j = context;
-  int64_t C = j->p->C, K = j->p->K, width = j->width;
   for (int64_t c = first; c < last; c++)
     for (int64_t g = 0; g < j->groups; g++)
-      j->winograd->filter_gradient(j->u + (g * C + c) * width, j->u_plane,
-                                   min(K - g * width, width), j->gw + c * K + g * width, C * K);
+      finish_row(j, j->u + (g * j->p->C + c) * j->width, c, g);
 }
 
 static int64_t room_of(const cvl_winograd *a) { return a->axes == 2 ? BLOCK : LINE_BLOCK; }
@@ -293,7 +319,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
   j.width = min(p->K, j.group * j.tile->nr);
   j.u_plane = j.groups * p->C * j.width + GAP;
   if ((in_parts ? run_parts(&j, e) : run_together(&j, e)) != 0) goto done;
-  cvl_parallel_range(p->C, 1 + 4096 / p->K, finish, &j);
+  if (!j.at_once) cvl_parallel_range(p->C, 1 + 4096 / p->K, finish, &j);
   rc = 0;
 done:
   cvl_scratch_give(j.zeros);

@@ -155,6 +155,29 @@ describe("nn.conv_norm in training", function()
     assert.is_true(bias:abs():max():item() < 1e-3)
   end)
 
+  it("knows where it is positive behind a residual, wanted or not, for whole vectors of filters and others", function()
+    for _, filters in ipairs { 32, 40, 33 } do
+      local conv, norm = layers({ nn.Conv2D, { filter_shape = { 3, 3, 8, filters }, padding = 1 } }, "relu")
+      local x = leaf(convlua.randn { 8, 9, 8, 8 })
+      for _, wanted in ipairs { true, false } do
+        local residual = convlua.randn(conv(x).shape)
+        residual.requires_grad = wanted
+        local weights = convlua.randn(residual.shape)
+        local function gradients(f, ...)
+          local y = f(conv, norm, ...) -- its gradient is not 0 where y is
+          return grad((y * weights:cast(y.dtype)):sum(), { x, norm.offset, wanted and residual or nil })
+        end
+        local one = gradients(joined, x, residual)
+        conv:to "float64"
+        norm:to "float64"
+        local two = gradients(in_turn, x:cast "float64", residual:cast "float64")
+        for j = 1, #two do assert_close(one[j], two[j], 1e-5, ("%d filters, gradient %d"):format(filters, j)) end
+        conv:to "float32"
+        norm:to "float32"
+      end
+    end
+  end)
+
   it("follows the batch's statistics without a gradient, too", function()
     local conv, norm = layers(cases[1], "relu")
     local x = convlua.randn(cases[1][3])

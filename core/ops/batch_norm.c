@@ -11,7 +11,8 @@
 #include "ops/batch_norm.h"
 
 enum { X, SCALE, OFFSET, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, INPUTS };
-enum { MEAN, RSTD }; /* saved: {C} each, of x's type; RSTD = 1 / sqrt(var + epsilon) */
+/* saved: {C} each, of x's type, RSTD = 1 / sqrt(var + epsilon); marks, or NULL */
+enum { MEAN, RSTD, POSITIVE };
 
 #ifndef CVL_DESCRIBE
 
@@ -42,6 +43,7 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   p.residual = data_or_null(a->in[RESIDUAL]);
   p.mean = cvl_data(a->saved[MEAN]);
   p.rstd = cvl_data(a->saved[RSTD]);
+  if (save_marks(a, &p, POSITIVE, e) != 0) return -1;
   return norm_forward(&p, cvl_data(y), e);
 }
 
@@ -50,6 +52,7 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   norm p = problem(a);
   p.mean = cvl_data(a->saved[MEAN]);
   p.rstd = cvl_data(a->saved[RSTD]);
+  p.positive = marks_of(a, POSITIVE);
   p.gx = data_or_null(gx[X]);
   p.gscale = data_or_null(gx[SCALE]);
   p.goffset = data_or_null(gx[OFFSET]);

@@ -3,8 +3,8 @@
 ** its own results: included by kernels' files of ops only.
 **
 ** Memory passes. Forward: x once for the statistics, unless whoever made x has left its moments, x (and residual) once for y.
-** Backward: gy and x once for the two sums over the batch, once more for gx. Where y > 0 follows from x; with a residual y is
-** read too, on the first way, which writes the residual's gradient, gy where y > 0, for the second. Second ways go from the
+** Backward: gy and x once for the two sums over the batch, once more for gx. Where y > 0 follows from x; with a residual a bit
+** for each tells it, or y itself, on the first way, which writes the residual's gradient, gy where y > 0, for the second. Second ways go from the
 ** end to the start, so that they find what is still in the caches; what they write, when it is too large for these, goes
 ** past them, so that it is not read first. Statistics: blocks of rows are summed, measured from the mean so far, and merged
 ** in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
@@ -31,6 +31,7 @@ typedef struct {
   real *mean, *rstd; /* {C}, 1 / sqrt(var + epsilon): written forward, read backward */
   int64_t slots;     /* of moments of x that are known already, in training; 0: they are not */
   cvl_slots moments;
+  marks *positive;    /* norm_marks() of them, written forward, read backward; NULL: y is read */
   bool with_residual; /* backward, where the residual itself is not needed */
   real *gx, *gscale, *goffset, *gmean, *gvar, *gresidual;
 } norm;
@@ -88,6 +89,7 @@ static rows block_at(const job *j, int64_t first, int64_t last) {
   if (b.gy != NULL) b.gy += at;
   if (b.out != NULL) b.out += at;
   if (b.masked != NULL) b.masked += at;
+  if (b.positive != NULL) b.positive += at / LANES;
   return b;
 }
 
@@ -203,11 +205,36 @@ static void normalise(void *context, int64_t from_end, int worker) {
   if (j->all.past) cvl_past_end();
 }
 
+/* How many marks tell where y is positive, when a gradient wants to know it and x and the residual do not tell; 0 where
+** rows are no whole vectors. */
+static int64_t norm_marks(const norm *p) {
+  return MARKS && p->o->activation == CVL_NORM_RELU && p->with_residual && p->C % LANES == 0
+             ? p->n * p->C / LANES
+             : 0;
+}
+
+/* The marks of a call as tensor saved[i], where there are any and a gradient may be asked for. */
+static int save_marks(cvl_args *a, norm *p, int i, cvl_err *e) {
+  cvl_shape bytes = {.ndim = 1, .dim = {norm_marks(p) * (int64_t)sizeof(marks)}};
+  if (!a->taped || bytes.dim[0] == 0) return 0;
+  if ((a->saved[i] = cvl_tensor_new(&bytes, CVL_U8, NULL, e)) == NULL) return -1;
+  p->positive = cvl_data(a->saved[i]);
+  return 0;
+}
+
+static marks *marks_of(const cvl_args *a, int i) {
+  return a->saved[i] != NULL ? cvl_data(a->saved[i]) : NULL;
+}
+
 static int norm_forward(const norm *p, real *y, cvl_err *e) {
   const cvl_batch_norm_options *o = p->o;
-  job j = {
-      .all = {.x = p->x, .residual = p->residual, .out = y, .mean = p->mean, .shift = p->offset},
-      .relu = o->activation == CVL_NORM_RELU};
+  job j = {.all = {.x = p->x,
+                   .residual = p->residual,
+                   .out = y,
+                   .mean = p->mean,
+                   .shift = p->offset,
+                   .positive = p->positive},
+           .relu = o->activation == CVL_NORM_RELU};
   real *factor = cvl_alloc_array((size_t)p->C + 1, sizeof *factor);
   int rc = -1;
   if (factor == NULL) return cvl_fail_memory(e, p->C * (int64_t)sizeof *factor);
@@ -261,7 +288,7 @@ static void data_of_chunk(void *context, int64_t from_end, int worker) {
   (void)worker;
   for (rows b; r < last; r += b.n) {
     b = block_at(j, r, last);
-    if (j->where == WHERE_Y_KEPT) b.gy = b.masked;
+    if (is_kept(j->where)) b.gy = b.masked;
     rows_data(&b, j->where);
   }
   if (j->all.past) cvl_past_end();
@@ -275,16 +302,26 @@ static void add_chunks(job *j) {
     for (int64_t i = 0; i < n; i++) j->sums[i] += j->sums[k * n + i];
 }
 
+static mask where_positive(const norm *p) {
+  if (!p->with_residual) return WHERE_NORMAL;
+  if (p->gresidual == NULL) return p->positive != NULL ? WHERE_MARKED : WHERE_Y;
+  return p->positive != NULL ? WHERE_MARKED_KEPT : WHERE_Y_KEPT;
+}
+
 static int norm_backward(const norm *p, const real *y, const real *gy, cvl_err *e) {
   const cvl_batch_norm_options *o = p->o;
   const real *rstd = p->rstd;
   int64_t C = p->C;
   real *channel = NULL;
-  job j = {.all = {.x = p->x, .y = y, .gy = gy, .mean = p->mean, .offset = p->offset}};
+  job j = {.all = {.x = p->x,
+                   .y = y,
+                   .gy = gy,
+                   .mean = p->mean,
+                   .offset = p->offset,
+                   .positive = p->positive}};
   int rc = -1;
   cut(&j, p->n, C);
-  if (o->activation == CVL_NORM_RELU)
-    j.where = !p->with_residual ? WHERE_NORMAL : p->gresidual == NULL ? WHERE_Y : WHERE_Y_KEPT;
+  if (o->activation == CVL_NORM_RELU) j.where = where_positive(p);
   if (p->gresidual != NULL) {
     j.all.masked = p->gresidual;
     j.all.past = is_past(&j, j.all.masked);

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#ifdef __AVX512F__
+#ifdef __AVX__
 #include <immintrin.h>
 #endif
 
@@ -25,6 +25,18 @@ enum { LANES = LANE_BYTES / (int)sizeof(real) };
 typedef real lanes __attribute__((vector_size(LANE_BYTES)));
 typedef real lanes_u __attribute__((vector_size(LANE_BYTES), aligned(sizeof(real)), may_alias));
 typedef __typeof__((lanes){0} > (lanes){0}) lanes_mask; /* 0 or -1 */
+
+/* One bit for each lane, where vectors of float32 have a number of them that fits. */
+#if defined CVL_DTYPE_F32 && defined __AVX512F__
+typedef uint16_t marks;
+enum { MARKS = true };
+#elif defined CVL_DTYPE_F32 && defined __AVX__
+typedef uint8_t marks;
+enum { MARKS = true };
+#else
+typedef uint8_t marks;
+enum { MARKS = false };
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -68,6 +80,30 @@ INLINE void write_n(real *p, lanes v, const int64_t n, bool past) {
 
 INLINE lanes keep(lanes_mask m, lanes v) { return (lanes)(m & (lanes_mask)v); }
 
+/* v > 0, and v where the marks say so. */
+INLINE marks mark_positive(lanes v) {
+#if defined CVL_DTYPE_F32 && defined __AVX512F__
+  return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+#elif defined CVL_DTYPE_F32 && defined __AVX__
+  return (marks)_mm256_movemask_ps(_mm256_cmp_ps((__m256)v, _mm256_setzero_ps(), _CMP_GT_OQ));
+#else
+  (void)v;
+  return 0;
+#endif
+}
+
+INLINE lanes keep_marked(marks m, lanes v) {
+#if defined CVL_DTYPE_F32 && defined __AVX512F__
+  return (lanes)_mm512_maskz_mov_ps(m, (__m512)v);
+#elif defined CVL_DTYPE_F32 && defined __AVX__
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  return keep((lanes_mask)(((__v8si)_mm256_set1_epi32(m) & (__v8si)bit) != 0), v);
+#else
+  (void)m;
+  return v;
+#endif
+}
+
 /* One expression for both ways: backward must see the sign that forward saw. */
 INLINE lanes normal(lanes x, lanes mean, lanes factor, lanes shift) {
   return (x - mean) * factor + shift;
@@ -81,11 +117,15 @@ typedef struct {
   const real *mean, *factor; /* {C}: y = (x - mean) factor + shift, */
   const real *shift, *slope; /* {C}: or gx = factor (g - shift - (x - mean) slope), */
   const real *offset;        /* {C}: where (x - mean) factor + offset > 0 */
+  marks *positive;           /* where y > 0, one for each vector of channels; or NULL */
   bool past;                 /* write past the caches */
 } rows;
 
-/* Where gy counts: everywhere; where x, normalised, is positive; where y is; the same and kept in `masked`. */
-typedef enum { ALL, WHERE_NORMAL, WHERE_Y, WHERE_Y_KEPT } mask;
+/* Where gy counts: everywhere; where x, normalised, is positive; where y is, which the marks tell or y; the same and kept in
+** `masked`. */
+typedef enum { ALL, WHERE_NORMAL, WHERE_Y, WHERE_MARKED, WHERE_Y_KEPT, WHERE_MARKED_KEPT } mask;
+
+INLINE bool is_kept(mask where) { return where == WHERE_Y_KEPT || where == WHERE_MARKED_KEPT; }
 
 /* A strip: `width` vectors of channels from c on, of n elements each. Sizes and choices are constants where a strip is
 ** called, so that each has a loop of its own. */
@@ -131,7 +171,7 @@ static void rows_moments(const rows *r, real *sum, real *squares) {
 }
 
 INLINE void normalise_strip(const rows *r, int64_t c, const int width, const int64_t n,
-                            const lanes *floor, const bool add) {
+                            const lanes *floor, const bool add, const bool mark) {
   lanes mean[WIDE], factor[WIDE], shift[WIDE];
   for (int k = 0; k < width; k++) {
     mean[k] = load_n(r->mean + c + k * LANES, n);
@@ -143,6 +183,7 @@ INLINE void normalise_strip(const rows *r, int64_t c, const int width, const int
       int64_t at = i * r->C + c + k * LANES;
       lanes v = normal(load_n(r->x + at, n), mean[k], factor[k], shift[k]);
       if (add) v += load_n(r->residual + at, n);
+      if (mark) r->positive[at / LANES] = mark_positive(v);
       lanes_mask below = v < *floor; /* NaN is not */
       write_n(r->out + at, (lanes)((below & (lanes_mask)*floor) | (~below & (lanes_mask)v)), n,
               r->past);
@@ -151,10 +192,12 @@ INLINE void normalise_strip(const rows *r, int64_t c, const int width, const int
 
 static void rows_normalise(const rows *r, bool relu) {
   const lanes floor = (lanes){0} + (relu ? 0 : -(real)INFINITY);
-  if (r->residual != NULL)
-    FOR_STRIPS(normalise_strip, r, &floor, true);
+  if (r->residual == NULL)
+    FOR_STRIPS(normalise_strip, r, &floor, false, false);
+  else if (!MARKS || r->positive == NULL)
+    FOR_STRIPS(normalise_strip, r, &floor, true, false);
   else
-    FOR_STRIPS(normalise_strip, r, &floor, false);
+    FOR_STRIPS(normalise_strip, r, &floor, true, true);
 }
 
 INLINE void sums_strip(const rows *r, int64_t c, const int width, const int64_t n, const mask where,
@@ -170,8 +213,10 @@ INLINE void sums_strip(const rows *r, int64_t c, const int width, const int64_t 
       int64_t at = i * r->C + c + k * LANES;
       lanes x = load_n(r->x + at, n), g = load_n(r->gy + at, n);
       if (where == WHERE_NORMAL) g = keep(normal(x, mean[k], factor[k], offset[k]) > 0, g);
-      if (where >= WHERE_Y) g = keep(load_n(r->y + at, n) > 0, g);
-      if (where == WHERE_Y_KEPT) write_n(r->masked + at, g, n, r->past);
+      if (where == WHERE_Y || where == WHERE_Y_KEPT) g = keep(load_n(r->y + at, n) > 0, g);
+      if (where == WHERE_MARKED || where == WHERE_MARKED_KEPT)
+        g = keep_marked(r->positive[at / LANES], g);
+      if (is_kept(where)) write_n(r->masked + at, g, n, r->past);
       s[k] += g;
       p[k] += g * (x - mean[k]);
     }
@@ -189,8 +234,12 @@ static void rows_sums(const rows *r, mask where, real *sum, real *product) {
     FOR_STRIPS(sums_strip, r, WHERE_NORMAL, sum, product);
   else if (where == WHERE_Y)
     FOR_STRIPS(sums_strip, r, WHERE_Y, sum, product);
-  else
+  else if (where == WHERE_MARKED)
+    FOR_STRIPS(sums_strip, r, WHERE_MARKED, sum, product);
+  else if (where == WHERE_Y_KEPT)
     FOR_STRIPS(sums_strip, r, WHERE_Y_KEPT, sum, product);
+  else
+    FOR_STRIPS(sums_strip, r, WHERE_MARKED_KEPT, sum, product);
 }
 
 INLINE void data_strip(const rows *r, int64_t c, const int width, const int64_t n,
@@ -209,6 +258,7 @@ INLINE void data_strip(const rows *r, int64_t c, const int width, const int64_t 
       lanes x = load_n(r->x + at, n), g = load_n(r->gy + at, n);
       if (where == WHERE_NORMAL) g = keep(normal(x, mean[k], factor[k], offset[k]) > 0, g);
       if (where == WHERE_Y) g = keep(load_n(r->y + at, n) > 0, g);
+      if (where == WHERE_MARKED) g = keep_marked(r->positive[at / LANES], g);
       write_n(r->out + at, factor[k] * (g - shift[k] - (x - mean[k]) * slope[k]), n, r->past);
     }
 }
@@ -219,6 +269,8 @@ static void rows_data(const rows *r, mask where) {
     FOR_STRIPS(data_strip, r, WHERE_NORMAL);
   else if (where == WHERE_Y)
     FOR_STRIPS(data_strip, r, WHERE_Y);
+  else if (where == WHERE_MARKED)
+    FOR_STRIPS(data_strip, r, WHERE_MARKED);
   else
     FOR_STRIPS(data_strip, r, ALL);
 }

@@ -9,7 +9,7 @@
 #include "ops/conv_batch_norm.h"
 
 enum { X, W, B, SCALE, OFFSET, RUNNING_MEAN, RUNNING_VAR, RESIDUAL, INPUTS };
-enum { T, MEAN, RSTD }; /* saved: t, and {K} each */
+enum { T, MEAN, RSTD, POSITIVE }; /* saved: t, {K} each, marks or NULL */
 
 #ifndef CVL_DESCRIBE
 #ifdef CVL_DTYPE_F32
@@ -56,6 +56,7 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
       return -1;
   p = norm_problem(a, a->saved[T]);
   p.residual = data_or_null(a->in[RESIDUAL]);
+  if (save_marks(a, &p, POSITIVE, e) != 0) return -1;
   if ((slots = cvl_conv_slots(&c)) > 0) {
     if ((moments = cvl_scratch_take(slots * 3 * p.C, e)) == NULL) goto done;
     if ((count = cvl_alloc_array((size_t)slots, sizeof *count)) == NULL) {
@@ -87,6 +88,7 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
   if (conv_problem(&c, a, CVL_CONV_BACKWARD, e) != 0) goto done;
   if (wanted && (gt = cvl_tensor_new(&gy->shape, gy->dtype, cvl_device_of(gy), e)) == NULL)
     goto done;
+  p.positive = marks_of(a, POSITIVE);
   p.gx = data_or_null(gt);
   p.gscale = data_or_null(gx[SCALE]);
   p.goffset = data_or_null(gx[OFFSET]);

@@ -1,6 +1,6 @@
 /*
 ** Convolution, channels last, float32: forward and both backward passes, 1 to 3 spatial axes, groups, dilation,
-** asymmetric padding. The planner in conv.c picks an algorithm per problem, from sizes alone.
+** asymmetric padding. The planner in conv.c picks an algorithm per problem, from sizes and the CPU's maker.
 **   x {N, in[0..2], C}   w {filter[0..2], C/groups, K}   y {N, out[0..2], K}      axes that are not there have size 1
 ** Cross-correlation: y[n,o,k] = sum over taps f and channels c of x[n, o*stride + f*dilation - before, c] * w[f, c, k].
 */

@@ -162,9 +162,9 @@ static bool is_second_order(int64_t tiles, int64_t of_tiles, int64_t of_filters,
 ** A place of a tile costs about as much to transform, for each channel, as 12 products, one of a filter as 4. For the
 ** gradient of the filter, which keeps the tiles' and sums up the filter's, it is 28, 12 along one axis, and 20; where it is
 ** summed up in parts, 14, and channels count in whole vectors, of which there are few.
-** With stride 2 the products take longer than those of the definition, more so when tiles are few, and most of all in the
-** first order when the source's places of half a block do not stay in a core's own cache: measured on Ice Lake, 4 to 512
-** tiles; the forward pass with few, which is cheaper than the data's gradient, on Zen 4.
+** With stride 2 the products take longer than those of the definition on Intel's CPUs, whose last cache is slow, more so when
+** tiles are few, and most of all in the first order when the source's places of half a block do not stay in a core's own
+** cache: measured on Ice Lake, 4 to 512 tiles. On Zen 4 they do not.
 ** Not counted with bfloat16 operands, which only Winograd's products take.
 */
 double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
@@ -190,7 +190,7 @@ double cvl_winograd_work(const cvl_conv *p, cvl_pass pass) {
   double work = (double)products * (double)(from * to) +
                 of_tile * (double)(tiles * (sources * sourced + targets * targeted)) +
                 of_filter * (double)(filters * from * to);
-  if (filter || p->stride[1] == 1 || p->bf16) return work;
+  if (filter || p->stride[1] == 1 || p->bf16 || !cvl_cpu_is_intel()) return work;
   if (tiles < FEW_TILES) work *= tiles < FEWEST_TILES ? fewest : few;
   if (sources * MOST_BLOCK / 2 * from > OVERFLOW &&
       !is_second_order(tiles, sources * tiles * from, filters * from * to, to))

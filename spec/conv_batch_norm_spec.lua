@@ -187,6 +187,23 @@ describe("nn.conv_norm in training", function()
     assert_close(mean, norm.running_mean, 1e-5, "running mean")
   end)
 
+  it("says what does not fit", function()
+    local conv, norm = layers({ nn.Conv2D, { filter_shape = { 3, 3, 3, 8 } } }, "relu")
+    local x = convlua.randn { 4, 6, 6, 3 }
+    local function fails(message, ...)
+      local ok, text = pcall(joined, ...)
+      assert.is_false(ok)
+      assert(text:find(message, 1, true), text)
+    end
+    fails("Conv2D: expected residual {4, 4, 4, 8} as x, got {4, 4, 4, 1}", conv, norm, x, convlua.randn { 4, 4, 4, 1 })
+    fails("Conv2D: expected residual of float32, the type of x, got float64", conv, norm, x,
+      convlua.randn { 4, 4, 4, 8 }:cast "float64")
+    fails("Conv2D: an empty batch {0, 4, 4, 8} has no mean", conv, norm, convlua.randn { 0, 6, 6, 3 })
+    fails("the filter is larger than the padded input", conv, norm, convlua.randn { 4, 2, 2, 3 })
+    fails("expected x with 4 axes and 3 channels in the last, got {4, 6, 6, 2}", conv, norm, convlua.randn { 4, 6, 6, 2 })
+    fails("7 channels in the last, got {4, 4, 4, 8}", conv, nn.BatchNorm{ feature_count = 7 }, x)
+  end)
+
   it("is two layers where there is no such op: another type, an activation between, statistics that are given", function()
     local conv, norm = layers(cases[1], "relu")
     local x = leaf(convlua.randn(cases[1][3]))

@@ -69,13 +69,15 @@ CVL_KERNELS(batch_norm, forward, backward)
 
 #include "ops/call.h"
 
+static const char *const names[] = {"x",           "scale",   "offset", "running_mean",
+                                    "running_var", "residual"};
+
 static int other_type(const cvl_args *a, int i, cvl_err *e) {
-  return cvl_fail(e, CVL_EDTYPE, i + 1, "expected %s, the type of x, got %s",
+  return cvl_fail(e, CVL_EDTYPE, i + 1, "expected %s of %s, the type of x, got %s", names[i],
                   cvl_dtype_name(a->in[X]->dtype), cvl_dtype_name(a->in[i]->dtype));
 }
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
-  static const char *const names[] = {"x", "scale", "offset", "running_mean", "running_var"};
   const cvl_batch_norm_options *o = a->options;
   const cvl_shape *x = &a->in[X]->shape;
   char text[CVL_SHAPE_TEXT], got[CVL_SHAPE_TEXT];

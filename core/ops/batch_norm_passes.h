@@ -2,12 +2,13 @@
 ** The passes of batch normalization over rows of channels, forward and backward, for batch_norm.c and for what normalizes
 ** its own results: included by kernels' files of ops only.
 **
-** Memory passes. Forward: x once for the statistics, unless whoever made x has left its moments, x (and residual) once for y.
-** Backward: gy and x once for the two sums over the batch, once more for gx. Where y > 0 follows from x; with a residual a bit
-** for each tells it, or y itself, on the first way, which writes the residual's gradient, gy where y > 0, for the second. Second ways go from the
-** end to the start, so that they find what is still in the caches; what they write, when it is too large for these, goes
-** past them, so that it is not read first. Statistics: blocks of rows are summed, measured from the mean so far, and merged
-** in double (Chan, Golub & LeVeque 1983), so that a large mean costs no digits.
+** Memory passes. Forward: x once for the statistics, unless whoever made x has left its moments; x (and residual) once for
+** y. Backward: gy and x once for the two sums over the batch, once more for gx. Where y > 0 follows from x; with a residual a
+** bit for each tells it, or y itself, on the first way, which writes the residual's gradient, gy where y > 0, for the second.
+** Second ways go from the end to the start, so that they find what is still in the caches; what they write, when it is too
+** large for these, goes past them, so that it is not read first. Statistics: blocks of rows are summed, measured from the
+** mean so far, or slots from one of their results, and merged in double (Chan, Golub & LeVeque 1983), so that a large mean
+** costs no digits.
 */
 #ifndef CVL_OPS_BATCH_NORM_PASSES_H
 #define CVL_OPS_BATCH_NORM_PASSES_H
@@ -22,7 +23,8 @@
 #include "ops/batch_norm.h"
 #include "ops/batch_norm_rows.h"
 
-/* y = act((x - mean) rstd scale + offset + residual), x {n, C}. Gradients that are not wanted are NULL. */
+/* y = act((x - mean) rstd scale + offset + residual), x {n, C}. Gradients, for norm_backward(), are NULL where they are not
+** wanted. */
 typedef struct {
   int64_t n, C;
   const cvl_batch_norm_options *o;
@@ -32,7 +34,7 @@ typedef struct {
   int64_t slots;     /* of moments of x that are known already, in training; 0: they are not */
   cvl_slots moments;
   marks *positive;    /* norm_marks() of them, written forward, read backward; NULL: y is read */
-  bool with_residual; /* backward, where the residual itself is not needed */
+  bool with_residual; /* backward the residual itself is not needed */
   real *gx, *gscale, *goffset, *gmean, *gvar, *gresidual;
 } norm;
 

@@ -146,7 +146,9 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (conv.op->shape(&conv, y, e) != 0) return -1;
   t.shape = y->shape;
   bn = norm_args(a, &t, in);
-  return cvl_op_batch_norm.shape(&bn, y, e);
+  if (cvl_op_batch_norm.shape(&bn, y, e) == 0) return 0;
+  e->arg = 0; /* which counts batch_norm's; the text has the name */
+  return -1;
 }
 
 /* t made anew, so that it too can be differentiated, but for the bias, which the mean takes away; then batch_norm's gradient of

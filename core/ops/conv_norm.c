@@ -88,7 +88,7 @@ static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
   if (given != 0 && given != VAR - SCALE + 1)
     return cvl_fail(e, CVL_EARG, 0, "expected scale, offset, mean and var, got %d of them", given);
   if (residual != NULL && !cvl_shape_equal(&residual->shape, &y->shape))
-    return cvl_fail(e, CVL_ESHAPE, RESIDUAL + 1, "expected residual %s as y, got %s",
+    return cvl_fail(e, CVL_ESHAPE, 0, "expected residual %s as y, got %s",
                     cvl_shape_text(&y->shape, want), cvl_shape_text(&residual->shape, got));
   return 0;
 }

@@ -3,13 +3,14 @@
 #include <stddef.h>
 
 #include "base/pool.h"
+#include "kernels/cpu.h"
 #include "kernels/isa.h"
 #include "kernels/sizes.h"
 
 enum {
   PIECE = 1 << 14,    /* elements of the matrix in a chunk, about */
   STRIP = 128,        /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
-  WORTH = 1 << 17,    /* elements from which on other threads are woken */
+  LARGE = 1 << 17,    /* elements: a matrix that is not taken by a single thread everywhere */
   MOST_SUMS = 1 << 14 /* floats of sums that wait for the others */
 };
 
@@ -61,8 +62,8 @@ static bool run_parts(const cvl_gemm *g) {
   _Alignas(64) float sums[MOST_SUMS];
   job j = {g, max(PIECE / g->N, 1), sums};
   int64_t parts = ceil_div(g->K, j.size);
-  if (g->K * g->N < WORTH || parts * g->N > MOST_SUMS) return false;
-  cvl_parallel(parts, run_part, &j);
+  if (g->K * g->N < LARGE || parts * g->N > MOST_SUMS) return false;
+  cvl_parallel_if(g->K * g->N >= cvl_cpu_worth(), parts, run_part, &j);
   for (int64_t n = 0; n < g->N && !g->accumulate; n++) g->c[n] = g->bias != NULL ? g->bias[n] : 0;
   for (int64_t i = 0; i < parts; i++)
     for (int64_t n = 0; n < g->N; n++) g->c[n] += sums[i * g->N + n];
@@ -91,7 +92,7 @@ static void run_outer(void *context, int64_t chunk, int worker) {
 /* `n` rows or columns of `length` elements each, in chunks of a multiple of `least`. */
 static void run(const cvl_gemm *g, cvl_body *body, int64_t n, int64_t length, int64_t least) {
   job j = {.g = g, .size = round_up(max(PIECE / length, 1), least)};
-  cvl_parallel_if(n * length >= WORTH, ceil_div(n, j.size), body, &j);
+  cvl_parallel_if(n * length >= cvl_cpu_worth(), ceil_div(n, j.size), body, &j);
 }
 
 /* The transposed product, whose result is a row: C must be dense, and there is no bias, which is one number here. */

@@ -5,12 +5,10 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/cpu.h"
 #include "kernels/flush.h"
 
-enum {
-  CHUNK = 1 << 15, /* elements; parameters are laid end to end for this */
-  WORTH = 1 << 17  /* elements from which on other threads are woken */
-};
+enum { CHUNK = 1 << 15 }; /* elements; parameters are laid end to end for this */
 
 #define X(name) extern const cvl_optim_type cvl_optim_##name;
 #include "optim_list.h" /* generated: X(Adam) X(AdamW) ... */
@@ -269,7 +267,7 @@ static int sum_squares(pass *p, double *sums, cvl_err *e) {
   }
   if ((p->squares = cvl_alloc_array((size_t)(chunks(p) + p->n), sizeof *p->squares)) == NULL)
     return cvl_fail_memory(e, (chunks(p) + p->n) * (long long)sizeof *p->squares);
-  cvl_parallel_if(p->total >= WORTH, chunks(p), squares_chunk, p);
+  cvl_parallel_if(p->total >= cvl_cpu_worth(), chunks(p), squares_chunk, p);
   for (int i = 0; i < p->n; i++) {
     const run *r = &p->runs[i];
     if (r->count == 0) continue;
@@ -361,7 +359,7 @@ int cvl_optimizer_step(cvl_optimizer *o, cvl_err *e) {
     r->slot->w->storage->version++;
   }
   if (kernels == NULL)
-    cvl_parallel_if(p.total >= WORTH, chunks(&p), update_chunk, &p);
+    cvl_parallel_if(p.total >= cvl_cpu_worth(), chunks(&p), update_chunk, &p);
   else if (update_on_device(&p, kernels, e) != 0)
     goto done;
   o->step++;

@@ -20,6 +20,8 @@ typedef struct {
   cvl_conv cells;      /* of {N, cells, phases of the three axes, C} by {steps, phases, C, K} */
   int64_t first[3];    /* the cell of the first input */
   float *map, *filter; /* its cells, or their gradient; its filter, or the gradient of that */
+  const float *w;
+  float *gw;
 } job;
 
 /* A move of lines of the map `at`. */
@@ -87,30 +89,42 @@ static void end(job *j) {
   cvl_scratch_give(j->filter);
 }
 
-/* Where {C, K} of tap f go among those of the cells' filter. */
-static float *place_of(const job *j, int64_t f) {
+/* The tap of the filter at place {steps, phases} of the cells' filter, or -1 where it has none. */
+static int64_t tap_at(const job *j, int64_t place) {
   const cvl_conv *p = j->p;
-  const int64_t *stride = p->stride, *steps = j->cells.filter, size = p->C * p->K;
-  int64_t f0 = f / p->filter[2] / p->filter[1], f1 = f / p->filter[2] % p->filter[1],
-          f2 = f % p->filter[2];
-  int64_t step = (f0 / stride[0] * steps[1] + f1 / stride[1]) * steps[2] + f2 / stride[2];
-  int64_t phase = (f0 % stride[0] * stride[1] + f1 % stride[1]) * stride[2] + f2 % stride[2];
-  return j->filter + (step * phases_of(p) + phase) * size;
+  const int64_t *steps = j->cells.filter;
+  int64_t step = place / phases_of(p), phase = place % phases_of(p), f[3];
+  for (int d = 2; d >= 0; d--) {
+    f[d] = step % steps[d] * p->stride[d] + phase % p->stride[d];
+    step /= steps[d];
+    phase /= p->stride[d];
+    if (f[d] >= p->filter[d]) return -1;
+  }
+  return (f[0] * p->filter[1] + f[1]) * p->filter[2] + f[2];
 }
 
-static void filter_to_cells(const job *j, const float *w) {
-  const cvl_conv *p = j->p;
-  int64_t size = p->C * p->K;
-  memset(j->filter, 0, (size_t)filter_floats(&j->cells) * sizeof *j->filter);
-  for (int64_t f = 0; f < p->filter[0] * p->filter[1] * p->filter[2]; f++)
-    memcpy(place_of(j, f), w + f * size, (size_t)size * sizeof *w);
+/* {C, K} of one place, of the filter w, which lacks some, */
+static void filter_to_cells(void *context, int64_t place, int worker) {
+  const job *j = context;
+  int64_t size = j->p->C * j->p->K, f = tap_at(j, place);
+  (void)worker;
+  if (f >= 0)
+    memcpy(j->filter + place * size, j->w + f * size, (size_t)size * sizeof *j->w);
+  else
+    memset(j->filter + place * size, 0, (size_t)size * sizeof *j->filter);
 }
 
-static void filter_from_cells(const job *j, float *gw) {
-  const cvl_conv *p = j->p;
-  int64_t size = p->C * p->K;
-  for (int64_t f = 0; f < p->filter[0] * p->filter[1] * p->filter[2]; f++)
-    memcpy(gw + f * size, place_of(j, f), (size_t)size * sizeof *gw);
+/* and of its gradient. */
+static void filter_from_cells(void *context, int64_t place, int worker) {
+  const job *j = context;
+  int64_t size = j->p->C * j->p->K, f = tap_at(j, place);
+  (void)worker;
+  if (f >= 0) memcpy(j->gw + f * size, j->filter + place * size, (size_t)size * sizeof *j->gw);
+}
+
+static void move_filter(job *j, cvl_body *body) {
+  const int64_t *steps = j->cells.filter;
+  cvl_parallel(steps[0] * steps[1] * steps[2] * phases_of(j->p), body, j);
 }
 
 static void move_piece(move what, float *cell, float *at, int64_t n) {
@@ -148,12 +162,18 @@ static void move_map(const job *j, move what, float *at) {
   cvl_parallel_range(p->N * p->in[0] * p->in[1], LINES, move_lines, &(lines){j, what, at});
 }
 
+static void clear_image(void *context, int64_t n, int worker) {
+  const job *j = context;
+  int64_t floats = map_floats(&j->cells) / j->p->N;
+  (void)worker;
+  memset(j->map + n * floats, 0, (size_t)floats * sizeof *j->map);
+}
+
 /* Cells that stick out of the map have zeros there. */
-static void map_to_cells(const job *j, const float *x) {
+static void map_to_cells(job *j, const float *x) {
   const cvl_conv *p = j->p;
-  int64_t floats = map_floats(&j->cells);
-  if (floats > p->N * p->in[0] * p->in[1] * p->in[2] * p->C)
-    memset(j->map, 0, (size_t)floats * sizeof *j->map);
+  if (map_floats(&j->cells) > p->N * p->in[0] * p->in[1] * p->in[2] * p->C)
+    cvl_parallel(p->N, clear_image, j);
   move_map(j, TO_CELLS, (float *)(uintptr_t)x);
 }
 
@@ -163,7 +183,8 @@ int cvl_subpixel_forward(const cvl_conv *p, const float *x, const float *w,
   int rc = -1;
   if (begin(&j, e) != 0) goto done;
   map_to_cells(&j, x);
-  filter_to_cells(&j, w);
+  j.w = w;
+  move_filter(&j, filter_to_cells);
   rc = cvl_conv_forward(&j.cells, j.map, j.filter, then, y, e);
 done:
   end(&j);
@@ -175,7 +196,8 @@ int cvl_subpixel_backward_data(const cvl_conv *p, const float *gy, const float *
   job j = plan(p);
   int rc = -1;
   if (begin(&j, e) != 0) goto done;
-  filter_to_cells(&j, w);
+  j.w = w;
+  move_filter(&j, filter_to_cells);
   if (cvl_conv_backward_data(&j.cells, gy, j.filter, false, j.map, e) != 0) goto done;
   move_map(&j, add ? ADDED_FROM_CELLS : FROM_CELLS, gx);
   rc = 0;
@@ -191,7 +213,8 @@ int cvl_subpixel_backward_filter(const cvl_conv *p, const float *x, const float 
   if (begin(&j, e) != 0) goto done;
   map_to_cells(&j, x);
   if (cvl_conv_backward_filter(&j.cells, j.map, gy, j.filter, e) != 0) goto done;
-  filter_from_cells(&j, gw);
+  j.gw = gw;
+  move_filter(&j, filter_from_cells);
   rc = 0;
 done:
   end(&j);

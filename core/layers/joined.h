@@ -1,5 +1,6 @@
 /*
-** Two layers as one op where there is a kernel for that, as the two would give it one after the other where there is none. `residual` may be NULL. On success *y holds one reference.
+** Two layers as one op where there is a kernel for that, as the two would give it one after the other where there is none.
+** `residual` may be NULL. On success *y holds one reference.
 */
 #ifndef CVL_LAYERS_JOINED_H
 #define CVL_LAYERS_JOINED_H

@@ -18,47 +18,23 @@ enum { MEAN, RSTD, POSITIVE };
 
 #include "ops/batch_norm_passes.h"
 
-static real *data_or_null(const cvl_tensor *x) { return x != NULL ? cvl_data(x) : NULL; }
-
 static norm problem(const cvl_args *a) {
-  const cvl_tensor *x = a->in[X];
-  int64_t C = x->shape.dim[x->shape.ndim - 1];
-  return (norm){.n = C > 0 ? cvl_count(x) / C : 0,
-                .C = C,
-                .o = a->options,
-                .x = cvl_data(x),
-                .scale = cvl_data(a->in[SCALE]),
-                .offset = cvl_data(a->in[OFFSET]),
-                .running_mean = cvl_data(a->in[RUNNING_MEAN]),
-                .running_var = cvl_data(a->in[RUNNING_VAR]),
-                .with_residual = a->in[RESIDUAL] != NULL};
+  return norm_of(a->options, a->in[X], a->in + SCALE, a->saved + MEAN);
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
-  const cvl_tensor *x = a->in[X];
-  norm p = problem(a);
-  for (int i = MEAN; i <= RSTD; i++)
-    if ((a->saved[i] = cvl_tensor_new(&a->in[SCALE]->shape, x->dtype, cvl_device_of(x), e)) == NULL)
-      return -1;
+  norm p;
+  if (norm_save(a->options, a->in[X], a->in + SCALE, a->taped, a->saved + MEAN, e) != 0) return -1;
+  p = problem(a);
   p.residual = data_or_null(a->in[RESIDUAL]);
-  p.mean = cvl_data(a->saved[MEAN]);
-  p.rstd = cvl_data(a->saved[RSTD]);
-  if (save_marks(a, &p, POSITIVE, e) != 0) return -1;
   return norm_forward(&p, cvl_data(y), e);
 }
 
 static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy,
                     cvl_tensor *const *gx, cvl_err *e) {
   norm p = problem(a);
-  p.mean = cvl_data(a->saved[MEAN]);
-  p.rstd = cvl_data(a->saved[RSTD]);
-  p.positive = marks_of(a, POSITIVE);
   p.gx = data_or_null(gx[X]);
-  p.gscale = data_or_null(gx[SCALE]);
-  p.goffset = data_or_null(gx[OFFSET]);
-  p.gmean = data_or_null(gx[RUNNING_MEAN]);
-  p.gvar = data_or_null(gx[RUNNING_VAR]);
-  p.gresidual = data_or_null(gx[RESIDUAL]);
+  norm_wants(&p, gx + SCALE);
   return norm_backward(&p, cvl_data(y), cvl_data(gy), e);
 }
 

@@ -33,10 +33,42 @@ typedef struct {
   real *mean, *rstd; /* {C}, 1 / sqrt(var + epsilon): written forward, read backward */
   int64_t slots;     /* of moments of x that are known already, in training; 0: they are not */
   cvl_slots moments;
-  marks *positive;    /* norm_marks() of them, written forward, read backward; NULL: y is read */
+  marks *positive;    /* {n C / LANES}, written forward, read backward; NULL: y is read */
   bool with_residual; /* backward the residual itself is not needed */
   real *gx, *gscale, *goffset, *gmean, *gvar, *gresidual;
 } norm;
+
+static real *data_or_null(const cvl_tensor *x) { return x != NULL ? cvl_data(x) : NULL; }
+
+/* What an op's inputs from the scale on, and what it saves, are to x: in the order of batch_norm.c's enums. */
+enum { N_SCALE, N_OFFSET, N_MEAN, N_VAR, N_RESIDUAL };
+enum { N_SAVED_MEAN, N_SAVED_RSTD, N_SAVED_MARKS };
+
+static norm norm_of(const cvl_batch_norm_options *o, const cvl_tensor *x, cvl_tensor *const *in,
+                    cvl_tensor *const *saved) {
+  int64_t C = cvl_count(in[N_SCALE]);
+  return (norm){.n = C > 0 ? cvl_count(x) / C : 0,
+                .C = C,
+                .o = o,
+                .x = cvl_data(x),
+                .scale = cvl_data(in[N_SCALE]),
+                .offset = cvl_data(in[N_OFFSET]),
+                .running_mean = cvl_data(in[N_MEAN]),
+                .running_var = cvl_data(in[N_VAR]),
+                .mean = cvl_data(saved[N_SAVED_MEAN]),
+                .rstd = cvl_data(saved[N_SAVED_RSTD]),
+                .positive = (marks *)(void *)data_or_null(saved[N_SAVED_MARKS]),
+                .with_residual = in[N_RESIDUAL] != NULL};
+}
+
+/* Backward: where the gradients of those inputs go. */
+static void norm_wants(norm *p, cvl_tensor *const *gx) {
+  p->gscale = data_or_null(gx[N_SCALE]);
+  p->goffset = data_or_null(gx[N_OFFSET]);
+  p->gmean = data_or_null(gx[N_MEAN]);
+  p->gvar = data_or_null(gx[N_VAR]);
+  p->gresidual = data_or_null(gx[N_RESIDUAL]);
+}
 
 /* Rows are cut into chunks by their number and width only, and chunks into blocks. */
 enum {
@@ -207,25 +239,20 @@ static void normalise(void *context, int64_t from_end, int worker) {
   if (j->all.past) cvl_past_end();
 }
 
-/* How many marks tell where y is positive, when a gradient wants to know it and x and the residual do not tell; 0 where
-** rows are no whole vectors. */
-static int64_t norm_marks(const norm *p) {
-  return MARKS && p->o->activation == CVL_NORM_RELU && p->with_residual && p->C % LANES == 0
-             ? p->n * p->C / LANES
-             : 0;
-}
-
-/* The marks of a call as tensor saved[i], where there are any and a gradient may be asked for. */
-static int save_marks(cvl_args *a, norm *p, int i, cvl_err *e) {
-  cvl_shape bytes = {.ndim = 1, .dim = {norm_marks(p) * (int64_t)sizeof(marks)}};
-  if (!a->taped || bytes.dim[0] == 0) return 0;
-  if ((a->saved[i] = cvl_tensor_new(&bytes, CVL_U8, NULL, e)) == NULL) return -1;
-  p->positive = cvl_data(a->saved[i]);
-  return 0;
-}
-
-static marks *marks_of(const cvl_args *a, int i) {
-  return a->saved[i] != NULL ? cvl_data(a->saved[i]) : NULL;
+/* Makes what a call on x saves; marks only when a gradient may want to know where y is positive, x alone does not tell, and
+** rows are whole vectors. */
+static int norm_save(const cvl_batch_norm_options *o, const cvl_tensor *x, cvl_tensor *const *in,
+                     bool taped, cvl_tensor **saved, cvl_err *e) {
+  const cvl_shape *channels = &in[N_SCALE]->shape;
+  cvl_shape bytes = {.ndim = 1};
+  for (int i = N_SAVED_MEAN; i <= N_SAVED_RSTD; i++)
+    if ((saved[i] = cvl_tensor_new(channels, x->dtype, cvl_device_of(x), e)) == NULL) return -1;
+  if (!MARKS || !taped || o->activation != CVL_NORM_RELU || in[N_RESIDUAL] == NULL ||
+      channels->dim[0] % LANES != 0)
+    return 0;
+  bytes.dim[0] = cvl_count(x) / LANES * (int64_t)sizeof(marks);
+  saved[N_SAVED_MARKS] = cvl_tensor_new(&bytes, CVL_U8, NULL, e);
+  return saved[N_SAVED_MARKS] != NULL ? 0 : -1;
 }
 
 static int norm_forward(const norm *p, real *y, cvl_err *e) {

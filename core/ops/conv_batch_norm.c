@@ -18,30 +18,18 @@ enum { T, MEAN, RSTD, POSITIVE }; /* saved: t, {K} each, marks or NULL */
 #include "ops/bias_rows.h"
 #include "ops/conv_problem.h"
 
-static real *data_or_null(const cvl_tensor *x) { return x != NULL ? cvl_data(x) : NULL; }
-
 static int conv_problem(cvl_conv *p, const cvl_args *a, cvl_precision least, cvl_err *e) {
   const cvl_conv_batch_norm_options *o = a->options;
   return cvl_conv_problem(p, a, &o->conv, least, &a->in[X]->shape, &a->in[W]->shape, e);
 }
 
-static norm norm_problem(const cvl_args *a, const cvl_tensor *t) {
+static norm norm_problem(const cvl_args *a) {
   const cvl_conv_batch_norm_options *o = a->options;
-  int64_t K = cvl_count(a->in[SCALE]);
-  return (norm){.n = K > 0 ? cvl_count(t) / K : 0,
-                .C = K,
-                .o = &o->norm,
-                .x = cvl_data(t),
-                .scale = cvl_data(a->in[SCALE]),
-                .offset = cvl_data(a->in[OFFSET]),
-                .running_mean = cvl_data(a->in[RUNNING_MEAN]),
-                .running_var = cvl_data(a->in[RUNNING_VAR]),
-                .mean = cvl_data(a->saved[MEAN]),
-                .rstd = cvl_data(a->saved[RSTD]),
-                .with_residual = a->in[RESIDUAL] != NULL};
+  return norm_of(&o->norm, a->saved[T], a->in + SCALE, a->saved + MEAN);
 }
 
 static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
+  const cvl_conv_batch_norm_options *o = a->options;
   cvl_epilogue then = {.shift = data_or_null(a->in[B])};
   cvl_conv c;
   norm p;
@@ -51,12 +39,9 @@ static int forward(cvl_args *a, cvl_tensor *y, cvl_err *e) {
   int rc = -1;
   if (conv_problem(&c, a, CVL_CONV_FORWARD, e) != 0) return -1;
   if ((a->saved[T] = cvl_tensor_new(&y->shape, y->dtype, cvl_device_of(y), e)) == NULL) return -1;
-  for (int i = MEAN; i <= RSTD; i++)
-    if ((a->saved[i] = cvl_tensor_new(&a->in[SCALE]->shape, y->dtype, cvl_device_of(y), e)) == NULL)
-      return -1;
-  p = norm_problem(a, a->saved[T]);
+  if (norm_save(&o->norm, a->saved[T], a->in + SCALE, a->taped, a->saved + MEAN, e) != 0) return -1;
+  p = norm_problem(a);
   p.residual = data_or_null(a->in[RESIDUAL]);
-  if (save_marks(a, &p, POSITIVE, e) != 0) return -1;
   if ((slots = cvl_conv_slots(&c)) > 0) {
     if ((moments = cvl_scratch_take(slots * 3 * p.C, e)) == NULL) goto done;
     if ((count = cvl_alloc_array((size_t)slots, sizeof *count)) == NULL) {
@@ -81,20 +66,15 @@ static int backward(const cvl_args *a, const cvl_tensor *y, const cvl_tensor *gy
                     cvl_tensor *const *gx, cvl_err *e) {
   const bool wanted = gx[X] != NULL || gx[W] != NULL || gx[B] != NULL;
   const cvl_tensor *x = a->in[X], *w = a->in[W];
-  norm p = norm_problem(a, a->saved[T]);
+  norm p = norm_problem(a);
   cvl_tensor *gt = NULL;
   cvl_conv c;
   int rc = -1;
   if (conv_problem(&c, a, CVL_CONV_BACKWARD, e) != 0) goto done;
   if (wanted && (gt = cvl_tensor_new(&gy->shape, gy->dtype, cvl_device_of(gy), e)) == NULL)
     goto done;
-  p.positive = marks_of(a, POSITIVE);
   p.gx = data_or_null(gt);
-  p.gscale = data_or_null(gx[SCALE]);
-  p.goffset = data_or_null(gx[OFFSET]);
-  p.gmean = data_or_null(gx[RUNNING_MEAN]);
-  p.gvar = data_or_null(gx[RUNNING_VAR]);
-  p.gresidual = data_or_null(gx[RESIDUAL]);
+  norm_wants(&p, gx + SCALE);
   if (norm_backward(&p, cvl_data(y), cvl_data(gy), e) != 0) goto done;
   if (gx[X] != NULL &&
       cvl_conv_backward_data(&c, p.gx, cvl_data(w), a->add >> X & 1, cvl_data(gx[X]), e) != 0)
@@ -141,7 +121,7 @@ static cvl_args norm_args(const cvl_args *a, cvl_tensor *t, cvl_tensor *in[6]) {
 }
 
 static int shape(const cvl_args *a, cvl_meta *y, cvl_err *e) {
-  cvl_tensor *in[6], t = *a->in[X];
+  cvl_tensor *in[6], t = *a->in[X]; /* stands for t, of which the shape is looked at */
   cvl_args conv = conv_args(a), bn;
   if (conv.op->shape(&conv, y, e) != 0) return -1;
   t.shape = y->shape;

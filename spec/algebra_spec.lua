@@ -388,6 +388,7 @@ describe("matmul", function()
   it("multiplies few rows with wide and with long matrices", function()
     for _, sizes in ipairs {
       { 1, 300, 416 }, { 3, 70, 128 }, { 13, 520, 160 }, { 65, 40, 64 }, { 1, 5000, 128 }, { 95, 290, 192 }, { 40, 9000, 64 },
+      { 1, 300, 72 }, { 30, 300, 48 },
     } do
       local m, k, n = table.unpack(sizes)
       local x = convlua.randint(-5, 5, { m, k }, { dtype = "int64" })
@@ -398,7 +399,7 @@ describe("matmul", function()
   end)
   it("multiplies many rows that lie apart, with full and with ragged tiles", function()
     for _, sizes in ipairs {
-      { 66, 5, 10 }, { 70, 300, 200 }, { 300, 700, 100 }, { 513, 600, 33 }, { 1000, 256, 72 }, { 50000, 16, 64 },
+      { 66, 5, 10 }, { 70, 300, 200 }, { 300, 700, 100 }, { 513, 600, 33 }, { 1000, 256, 72 }, { 50000, 16, 64 }, { 130, 300, 24 },
     } do
       local m, k, n = table.unpack(sizes)
       local x = convlua.randint(-5, 5, { m, k + 3 }, { dtype = "int64" })

@@ -10,23 +10,34 @@
 #include "kernels/sizes.h"
 #include "kernels/transpose.h"
 
-/* The broadest whose panels are not emptier than those of the next, a narrow one for few columns. With few rows panels had
-** better be many: each is a task. */
-static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t columns) {
+enum { BROAD, WIDE, MIDDLE, NARROW };
+
+/* The broadest whose panels are not emptier than those of the next, a narrow one for few columns; the one with half a vector
+** where it saves an eighth of them, unless panels must be whole vectors. With few rows panels had better be many: each is a
+** task. */
+static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t columns, bool whole) {
   enum { MANY_ROWS = 64 };
-  if (columns <= tile[2].nr) return &tile[2];
-  bool broad = rows >= MANY_ROWS && round_up(columns, tile[0].nr) == round_up(columns, tile[1].nr);
-  return broad ? &tile[0] : &tile[1];
+  int64_t filled = round_up(columns, tile[WIDE].nr);
+  if (columns <= tile[NARROW].nr) return &tile[NARROW];
+  if (!whole && 8 * round_up(columns, tile[MIDDLE].nr) <= 7 * filled) return &tile[MIDDLE];
+  return &tile[rows >= MANY_ROWS && round_up(columns, tile[BROAD].nr) == filled ? BROAD : WIDE];
+}
+
+static const cvl_tile *tiles_used(void) {
+#if defined(__x86_64__)
+  cvl_isa isa = cvl_isa_used();
+  if (isa == CVL_ISA_AVX512) return cvl_tile_avx512;
+  if (isa == CVL_ISA_AVX2) return cvl_tile_avx2;
+#endif
+  return cvl_tile_baseline;
 }
 
 const cvl_tile *cvl_tile_used(int64_t rows, int64_t columns) {
-  const cvl_tile *tile = cvl_tile_baseline;
-#if defined(__x86_64__)
-  cvl_isa isa = cvl_isa_used();
-  if (isa == CVL_ISA_AVX512) tile = cvl_tile_avx512;
-  if (isa == CVL_ISA_AVX2) tile = cvl_tile_avx2;
-#endif
-  return choose(tile, rows, columns);
+  return choose(tiles_used(), rows, columns, false);
+}
+
+const cvl_tile *cvl_tile_whole(int64_t rows, int64_t columns) {
+  return choose(tiles_used(), rows, columns, true);
 }
 
 const cvl_bf16 *cvl_bf16_used(void) {
@@ -40,7 +51,7 @@ const cvl_bf16 *cvl_bf16_used(void) {
 }
 
 const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns) {
-  return choose(cvl_bf16_used()->tile, rows, columns);
+  return choose(cvl_bf16_used()->tile, rows, columns, true);
 }
 
 /* A tile that sticks out of C is made aside, so that every element is summed in the same order in any tile. */
@@ -85,7 +96,9 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
 static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
   cvl_stretch at[CVL_BLOCK_K];
   int64_t j = 0;
-  if (b->rows != 1 || b->b_row <= tile->nr || b->layout != CVL_BY_ROWS) return 0;
+  if (b->rows != 1 || b->b_row <= tile->nr || b->layout != CVL_BY_ROWS ||
+      tile->width % tile->nr != 0)
+    return 0;
   for (; j + tile->width <= b->columns; j += tile->width) {
     for (int s = 0; s < b->stretches; s++) {
       at[s] = b->stretch[s];

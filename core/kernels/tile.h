@@ -88,12 +88,14 @@ typedef struct cvl_tile {
 } cvl_tile;
 
 /* For each ISA, from the broadest on: the fewer rows and the more columns a tile has, the less it loads for each product, and
-** the more of B a panel is. Where registers are few the first two are the same. */
-enum { CVL_TILES = 3 };
+** the more of B a panel is. Where registers are few the first two are the same. The third has one and a half vectors in a
+** row, where the CPU has such vectors, or is the second. */
+enum { CVL_TILES = 4 };
 extern const cvl_tile cvl_tile_baseline[CVL_TILES], cvl_tile_avx2[CVL_TILES],
     cvl_tile_avx512[CVL_TILES];
-/* The one for a C of this size. */
+/* The one for a C of this size; among those whose panels are whole vectors. */
 const cvl_tile *cvl_tile_used(int64_t rows, int64_t columns);
+const cvl_tile *cvl_tile_whole(int64_t rows, int64_t columns);
 
 /* The same with bfloat16 operands, and the making of these: values that are subnormal become 0, others are rounded to
 ** nearest even. */

@@ -23,6 +23,11 @@ enum { FLUSHES = 0, TOGETHER = 4 };
 INLINE vec dot(vec c, words a, words b) {
   return (vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
 }
+INLINE vec dot_of(vec c, const float *a, words b) {
+  __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(c) : "v"(b), "m"(*a));
+  return c;
+}
+#define ADD_PRODUCT_OF(c, p, b) dot_of(c, p, b)
 #elif defined(__FMA__)
 enum { FLUSHES = 1, TOGETHER = 1 }; /* what the single instruction does by itself */
 #if defined(__AVX512F__)
@@ -99,9 +104,9 @@ static void pair_rows(const float *low, const float *high, int64_t n, float *y) 
   }
 }
 
+#define WIDE TILE(wide, WIDE_ROWS, 2 * LANES, 2, NULL)
 const cvl_bf16 CVL_ISA_NAME(cvl_bf16) = {
-    {TILE(wide, WIDE_ROWS, 2, 2, NULL), TILE(wide, WIDE_ROWS, 2, 2, NULL),
-     TILE(narrow, NARROW_ROWS, 1, 2, NULL)},
+    {WIDE, WIDE, WIDE, TILE(narrow, NARROW_ROWS, LANES, 2, NULL)},
     round_row,
     pair_rows,
 };

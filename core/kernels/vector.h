@@ -30,6 +30,8 @@ typedef float vec __attribute__((vector_size(CVL_LANES * 4)));
 typedef float vec_u
     __attribute__((vector_size(CVL_LANES * 4), aligned(4), may_alias)); /* at any address */
 typedef int32_t ivec __attribute__((vector_size(CVL_LANES * 4)));
+typedef float half_vec __attribute__((vector_size(CVL_LANES * 2))); /* half as many */
+typedef float half_vec_u __attribute__((vector_size(CVL_LANES * 2), aligned(4), may_alias));
 
 #define CVL_JOIN_(a, b) a##b
 #define CVL_JOIN(a, b) CVL_JOIN_(a, b)
@@ -51,6 +53,17 @@ INLINE void stream(float *p, vec v) {
   _mm512_stream_ps(p, (__m512)v);
 #else
   store(p, v);
+#endif
+}
+INLINE half_vec load_half(const float *p) { return *(const half_vec_u *)p; }
+INLINE void store_half(float *p, half_vec v) { *(half_vec_u *)p = v; }
+INLINE half_vec low_half(vec v) {
+#if defined(__AVX512F__)
+  return (half_vec)_mm512_castps512_ps256((__m512)v);
+#elif defined(__AVX__)
+  return (half_vec)_mm256_castps256_ps128((__m256)v);
+#else
+  return (half_vec){v[0], v[1]};
 #endif
 }
 INLINE vec splat(float x) { return x - (vec){0}; }

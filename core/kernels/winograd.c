@@ -473,7 +473,7 @@ static void plan(job *j, const cvl_conv *p) {
   for (int i = 0; i < j->targets; i++)
     j->needed[i] = (unsigned char)cvl_order_needed(j->winograd, &j->target, i);
   j->tile =
-      j->pack == 1 ? cvl_tile_used(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
+      j->pack == 1 ? cvl_tile_whole(j->tiles, j->target.C) : cvl_bf16_tile(j->tiles, j->target.C);
   j->panels = ceil_div(j->target.C, j->tile->nr);
   j->past = cvl_is_past(j->y, p->N * j->target.H * j->target.W * j->target.C, j->target.C) &&
             (j->winograd->axes == 2 || j->source.C >= MANY_CHANNELS);

@@ -280,7 +280,7 @@ int cvl_winograd_backward_filter(const cvl_conv *p, const float *x, const float 
            .x = x,
            .gy = gy,
            .gw = gw,
-           .tile = p->bf16 ? cvl_bf16_tile(p->C, p->K) : cvl_tile_used(p->C, p->K),
+           .tile = p->bf16 ? cvl_bf16_tile(p->C, p->K) : cvl_tile_whole(p->C, p->K),
            .winograd = cvl_winograd_used(p, false)};
   int64_t widest = max(p->C, p->K);
   bool in_parts;

@@ -71,6 +71,7 @@ local cases = { -- N, sizes, C, filter, K, options
   { 2, { 5, 6, 7 }, 2, { 2, 3, 2 }, 32, { strides = { 1, 2, 1 }, padding = "same" } },
   { 5, { 9, 13 }, 6, { 5, 5 }, 16, { dilations = { 2, 1 }, padding = { { 5, 0 }, { 1, 9 } } } },
   { 1, { 70, 150 }, 4, { 3, 2 }, 48, { strides = { 1, 3 } } },
+  { 3, { 12, 13 }, 3, { 2, 2 }, 24, {} },
   -- few filters, whose lines the data's gradient takes
   { 9, { 120 }, 32, { 3 }, 16, { padding = { { 2, 0 } } } },
   { 2, { 9, 13 }, 64, { 3, 2 }, 5, { dilations = { 2, 1 }, padding = { { 1, 3 }, { 0, 1 } } } },
@@ -93,6 +94,7 @@ local cases = { -- N, sizes, C, filter, K, options
   -- results that are written past the caches
   { 12, { 64, 64 }, 32, { 1, 1 }, 64, {} },
   { 25, { 32, 32 }, 2, { 3, 3 }, 128, { padding = "same" } },
+  { 16, { 64, 64 }, 24, { 1, 1 }, 48, {} },
 }
 
 --- Numbers and lists of them, in one list.

@@ -7,6 +7,7 @@
 #include "kernels/gemm_lying.h"
 
 #include "base/pool.h"
+#include "kernels/cpu.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 #include "kernels/tile.h"
@@ -94,7 +95,8 @@ static void run_task(void *context, int64_t task, int worker) {
 
 bool cvl_gemm_suits_lying(const cvl_gemm *g) {
   bool lies = g->a_col == 1 || (g->a_row == 1 && g->a_col % CVL_SAME_SET != 0);
-  return lies && !g->bf16 && (g->M <= MANY_ROWS || g->K <= CVL_BLOCK_K || g->N <= MOST_COLUMNS);
+  bool small = g->M <= MANY_ROWS || g->K <= CVL_BLOCK_K || g->N <= MOST_COLUMNS;
+  return lies && !g->bf16 && (small || cvl_cpu_waits_for_many());
 }
 
 /* Lower tasks where there are few. */

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "kernels/cpu.h"
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
@@ -22,7 +23,8 @@ enum {
   READ = 16,   /* reading a part of the filter costs as much as so many rows of products with it */
   FEW_ROWS = 64,  /* up to so many, packing the filter costs more than it saves */
   FEW_BLOCK = 24, /* rows of a block then */
-  /* Up to so many, or twice when sums are long, copying rows costs too much, unless they lie in one set of the cache. */
+  /* Up to so many, or twice when sums are long, copying rows costs too much, unless they lie in one set of the cache; where a
+  ** core waits for many lines at a time it does so always. */
   FEW_PANELS = 4
 };
 
@@ -358,6 +360,13 @@ static void run_task(void *context, int64_t chunk, int worker) {
                      t.row[i]);
 }
 
+/* Whether rows had better be read where they lie, if they do, by every panel, than copied once. */
+static bool suits_lying(const job *j) {
+  int64_t few = (j->depth > CVL_BLOCK_K ? 2 : 1) * FEW_PANELS * j->tile->nr;
+  return cvl_cpu_waits_for_many() ||
+         (j->columns <= few && j->groups * j->depth % CVL_SAME_SET != 0);
+}
+
 static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
   int64_t rows = j->images * j->target_size[0] * j->target_size[1] * j->target_size[2];
   int rc = -1;
@@ -371,9 +380,7 @@ static int gather(job *j, const cvl_conv *p, bool backward, cvl_err *e) {
   j->past = j->columns % j->tile->nr == 0 && cvl_epilogue_is_shift(&j->then) &&
             cvl_is_past(j->target, rows * j->groups * j->columns, j->groups * j->columns);
   j->block = j->in_place ? FEW_BLOCK : CVL_BLOCK_M;
-  j->lying = !j->in_place && j->columns % j->tile->nr == 0 &&
-             j->groups * j->depth % CVL_SAME_SET != 0 &&
-             j->columns <= (j->depth > CVL_BLOCK_K ? 2 : 1) * FEW_PANELS * j->tile->nr;
+  j->lying = !j->in_place && j->columns % j->tile->nr == 0 && suits_lying(j);
   if (plan_boxes(j, e) != 0) goto done;
   if (!j->in_place && (j->packed = cvl_scratch_take(
                            j->groups * j->all_columns * j->panels * j->tile->nr, e)) == NULL)

@@ -16,7 +16,7 @@
 enum {
   TASKS = 48,        /* wanted at least, for balance */
   LEAST_ROWS = 1024, /* positions that a part should have */
-  MOST_PARTS = 24,
+  MOST_PARTS = 16,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
   SUM = 256, /* positions at a time: the more, the less often is the result read and written */
   /* Where x and gy are read as they lie: */
@@ -262,7 +262,7 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;
   cvl_parallel(tasks * j.parts, run_task, &j);
-  if (j.parts > 1) cvl_parallel_range(size, 1 << 14, add_parts, &j);
+  if (j.parts > 1) cvl_parallel_range(size, ceil_div(1 << 14, j.parts), add_parts, &j);
   rc = 0;
 done:
   cvl_scratch_give(j.partial);

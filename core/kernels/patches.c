@@ -222,10 +222,14 @@ void cvl_patches_targets(const cvl_patches *p, int64_t r, int64_t rows, float *t
                          const int64_t size[3], int64_t pitch, float **row) {
   position q = position_of(p, r);
   const cvl_axis *a = p->axis;
-  for (int64_t i = 0; i < rows; i++, advance(p, &q)) {
+  for (int64_t i = 0, count; i < rows; i += count) {
     int64_t z = a[0].origin + q.i[0] * a[0].stride, h = a[1].origin + q.i[1] * a[1].stride;
     int64_t w = a[2].origin + q.i[2] * a[2].stride;
-    row[i] = target + (((q.n * size[0] + z) * size[1] + h) * size[2] + w) * pitch;
+    float *at = target + (((q.n * size[0] + z) * size[1] + h) * size[2] + w) * pitch;
+    count = min(a[2].count - q.i[2], rows - i);
+    for (int64_t n = 0; n < count; n++) row[i + n] = at + n * a[2].stride * pitch;
+    q.i[2] += count - 1;
+    advance(p, &q);
   }
 }
 

@@ -11,10 +11,28 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 /* Polls before a worker goes to sleep, and before the caller sleeps until the last one is done: some hundred microseconds,
-** which bridge what a training step does on one thread. To be woken takes tens of them, the more so in a virtual machine. */
-enum { SPIN = 10000 };
+** which bridge what a training step does on one thread. To be woken takes tens of them, the more so in a virtual machine.
+** A thread that shares its core with another process polls LEAST times: what it polls away it lacks for its chunks, for
+** which all others wait then. */
+enum { SPIN = 10000, LEAST = 500, MORE = 20 };
+
+/* How often a thread polls, and how many times it has been put off its core so far. */
+typedef struct {
+  long put_off;
+  int polls;
+} patience;
+
+/* LEAST after it has been put off, then MORE each time that it has not. */
+static int polls_of(patience *p) {
+  struct rusage u;
+  if (getrusage(RUSAGE_THREAD, &u) != 0) return SPIN;
+  p->polls = u.ru_nivcsw != p->put_off ? LEAST : p->polls + MORE < SPIN ? p->polls + MORE : SPIN;
+  p->put_off = u.ru_nivcsw;
+  return p->polls;
+}
 
 /* Between two polls: leaves the core to its other thread. */
 static inline void rest(void) {
@@ -66,8 +84,10 @@ static void take_chunks(cvl_body *body, void *context, int ranges, int worker) {
 static void *work(void *arg) {
   int worker = (int)(intptr_t)arg;
   unsigned seen = 0;
+  patience own = {0, SPIN};
   for (;;) {
-    for (int i = 0; i < SPIN && atomic_load(&pool.generation) == seen; i++) rest();
+    int polls = polls_of(&own);
+    for (int i = 0; i < polls && atomic_load(&pool.generation) == seen; i++) rest();
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&pool.generation) == seen && !pool.stopping)
       pthread_cond_wait(&pool.wake, &pool.lock);
@@ -150,10 +170,12 @@ static void start(int workers) {
 
 /* Nobody joins any more; those who have finish their last chunks, mostly within microseconds. */
 static void finish(void) {
+  static _Thread_local patience own = {0, SPIN};
   pthread_mutex_lock(&pool.lock);
   pool.helpers = 0;
   pthread_mutex_unlock(&pool.lock);
-  for (int i = 0; i < SPIN && atomic_load(&pool.busy) > 0; i++) rest();
+  int polls = atomic_load(&pool.busy) > 0 ? polls_of(&own) : 0;
+  for (int i = 0; i < polls && atomic_load(&pool.busy) > 0; i++) rest();
   pthread_mutex_lock(&pool.lock);
   while (atomic_load(&pool.busy) > 0) pthread_cond_wait(&pool.idle, &pool.lock);
   pthread_mutex_unlock(&pool.lock);

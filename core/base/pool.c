@@ -1,8 +1,8 @@
 /*
-** Workers sleep on a condition variable after a short bounded spin. The chunks of a job are cut into one range for each
-** thread, who takes its own and then what is left of the others': what a thread has written is mostly in its core's
-** caches when it works on the same part of the data in the next job. After fork() the child has no workers: the pool
-** starts new ones at its next use.
+** Workers sleep on a condition variable after a bounded spin, a short one where another process wants their core. The
+** chunks of a job are cut into one range for each thread, who takes its own and then what is left of the others': what a
+** thread has written is mostly in its core's caches when it works on the same part of the data in the next job. After
+** fork() the child has no workers: the pool starts new ones at its next use.
 */
 #include "base/pool.h"
 

@@ -8,10 +8,9 @@
 #include "kernels/sizes.h"
 
 enum {
-  PIECE = 1 << 14, /* elements of the matrix in a chunk, about */
-  STRIP = 128,     /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
-  LARGE =
-      1 << 17, /* elements of a matrix whose rows are added up in parts, which threads may share */
+  PIECE = 1 << 14,    /* elements of the matrix in a chunk, about */
+  STRIP = 128,        /* columns of a chunk of `rows`, at least: whole tiles of the kernels */
+  LARGE = 1 << 17,    /* elements of a matrix whose rows are added up in parts */
   MOST_SUMS = 1 << 14 /* floats of sums that wait for the others */
 };
 

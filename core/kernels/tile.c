@@ -92,7 +92,7 @@ static void run_edge(cvl_tile_kernel *kernel, int mr, const cvl_block *b,
   end_aside(&a, row, rows, j, columns);
 }
 
-/* A single row of A: as many columns of B as fit the registers. Returns how many columns have been made. */
+/* A single row of A: as many columns of B as fit the registers, if these are whole panels. Returns how many have been made. */
 static int64_t run_thin(const cvl_tile *tile, const cvl_block *b) {
   cvl_stretch at[CVL_BLOCK_K];
   int64_t j = 0;

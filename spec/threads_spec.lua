@@ -55,6 +55,10 @@ local work = {
     local options = { dtype = "float64" }
     return convlua.matmul(convlua.randn({ 200, 300 }, options), convlua.randn({ 300, 170 }, options))
   end,
+  ["a loop that outlasts the time a worker keeps its core"] = function()
+    local x = convlua.randn({ 400, 400 }, { dtype = "float64" })
+    return x:matmul(x):matmul(x)
+  end,
   ["a convolution and its gradients"] = function()
     local x, w, b = leaf(8, 17, 19, 16), leaf(3, 3, 16, 24), leaf(24)
     local y = convlua.conv2d(x, w, b, { padding = "same" })

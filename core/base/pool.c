@@ -1,7 +1,8 @@
 /*
 ** Workers sleep on a condition variable after a bounded spin, a short one where another process wants their core. The
 ** chunks of a job are cut into one range for each thread, who takes its own and then what is left of the others': what a
-** thread has written is mostly in its core's caches when it works on the same part of the data in the next job. After
+** thread has written is mostly in its core's caches when it works on the same part of the data in the next job. Where
+** another process wants a worker's core, it gets it between two chunks, while others do what is left of the job. After
 ** fork() the child has no workers: the pool starts new ones at its next use.
 */
 #include "base/pool.h"
@@ -12,12 +13,24 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* Polls before a worker goes to sleep, and before the caller sleeps until the last one is done: some hundred microseconds,
 ** which bridge what a training step does on one thread. To be woken takes tens of them, the more so in a virtual machine.
 ** A thread that shares its core with another process polls LEAST times: what it polls away it lacks for its chunks, for
 ** which all others wait then. */
 enum { SPIN = 10000, LEAST = 500, MORE = 20 };
+
+/* A worker that has kept its core for as many nanoseconds leaves the job and offers the core to others. Schedulers give
+** slices of 1.4 milliseconds or more: they would take it within a chunk, and all threads wait for that one until another
+** process has had its slice. */
+enum { TURN = 1000000 };
+
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
 
 /* How often a thread polls, and how many times it has been put off its core so far. */
 typedef struct {
@@ -57,11 +70,11 @@ static struct {
   int wanted;  /* threads to use, 0 before the first question */
   bool stopping;
   atomic_uint generation; /* one more for each job */
-  cvl_body *body;         /* the job, valid while `busy` or the caller is in it */
+  cvl_body *body;         /* the job, NULL when nobody may join it any more */
   void *context;
   range_of_chunks range[CVL_MAX_THREADS];
   int ranges;
-  int helpers;     /* workers that may still join the present job */
+  int helpers;     /* workers that may still join it */
   atomic_int busy; /* workers inside the present job */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
@@ -70,21 +83,26 @@ static struct {
 static _Thread_local bool inside;                          /* this thread is running a body */
 static pthread_mutex_t caller = PTHREAD_MUTEX_INITIALIZER; /* one job at a time */
 
-static void take_chunks(cvl_body *body, void *context, int ranges, int worker) {
+/* Until all are taken, or a worker's turn is over: then false. The caller, worker 0, goes on to the end. */
+static bool take_chunks(cvl_body *body, void *context, int ranges, int worker, int64_t turn_ends) {
+  bool all = true;
   inside = true;
-  for (int i = 0; i < ranges; i++) {
+  for (int i = 0; i < ranges && all; i++) {
     range_of_chunks *r = &pool.range[(worker + i) % ranges];
     int64_t chunk;
-    while ((chunk = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < r->last)
+    while ((all = worker == 0 || now() < turn_ends) &&
+           (chunk = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < r->last)
       body(context, chunk, worker);
   }
   inside = false;
+  return all;
 }
 
 static void *work(void *arg) {
   int worker = (int)(intptr_t)arg;
   unsigned seen = 0;
   patience own = {0, SPIN};
+  int64_t turn_ends = now() + TURN;
   for (;;) {
     int polls = polls_of(&own);
     for (int i = 0; i < polls && atomic_load(&pool.generation) == seen; i++) rest();
@@ -93,7 +111,7 @@ static void *work(void *arg) {
       pthread_cond_wait(&pool.wake, &pool.lock);
     if (pool.stopping) break;
     seen = atomic_load(&pool.generation);
-    if (pool.helpers == 0) { /* woken for a job that is over or full */
+    if (pool.body == NULL || pool.helpers == 0) { /* woken for a job that is over or full */
       pthread_mutex_unlock(&pool.lock);
       continue;
     }
@@ -103,10 +121,17 @@ static void *work(void *arg) {
     void *context = pool.context;
     int ranges = pool.ranges;
     pthread_mutex_unlock(&pool.lock);
-    take_chunks(body, context, ranges, worker);
+    bool all = take_chunks(body, context, ranges, worker, turn_ends);
     pthread_mutex_lock(&pool.lock);
     if (atomic_fetch_sub(&pool.busy, 1) == 1) pthread_cond_signal(&pool.idle);
+    if (!all) { /* it joins again, if the job is not over by then */
+      pool.helpers++;
+      seen--;
+    }
     pthread_mutex_unlock(&pool.lock);
+    if (now() < turn_ends) continue;
+    sched_yield();
+    turn_ends = now() + TURN;
   }
   pthread_mutex_unlock(&pool.lock);
   return NULL;
@@ -118,7 +143,8 @@ static void after_fork(void) {
   pthread_cond_init(&pool.wake, NULL);
   pthread_cond_init(&pool.idle, NULL);
   pthread_mutex_init(&caller, NULL);
-  pool.started = pool.helpers = 0;
+  pool.started = 0;
+  pool.body = NULL;
   atomic_store(&pool.busy, 0);
 }
 
@@ -172,7 +198,7 @@ static void start(int workers) {
 static void finish(void) {
   static _Thread_local patience own = {0, SPIN};
   pthread_mutex_lock(&pool.lock);
-  pool.helpers = 0;
+  pool.body = NULL;
   pthread_mutex_unlock(&pool.lock);
   int polls = atomic_load(&pool.busy) > 0 ? polls_of(&own) : 0;
   for (int i = 0; i < polls && atomic_load(&pool.busy) > 0; i++) rest();
@@ -200,7 +226,7 @@ void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
   atomic_fetch_add(&pool.generation, 1);
   pthread_cond_broadcast(&pool.wake);
   pthread_mutex_unlock(&pool.lock);
-  take_chunks(body, context, helpers + 1, 0);
+  take_chunks(body, context, helpers + 1, 0, 0);
   finish();
   pthread_mutex_unlock(&caller);
 }

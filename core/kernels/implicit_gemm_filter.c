@@ -1,8 +1,8 @@
 /*
 ** The gradient of the filter: gw {taps * C, K} = patches of x, transposed, times gy {positions, K}, a sum over all images
-** and positions. Rows of gw are cut into pieces, a piece being some taps or some channels of one tap, and the sum into
-** parts; parts beyond the first have a buffer of their own and are added in order. A piece visits only the positions
-** where its taps hit x.
+** and positions. Rows of gw are cut into pieces, a piece being some taps or some channels of one tap, its columns into
+** shares, and the sum into parts; parts beyond the first have a buffer of their own and are added in order. A piece visits
+** only the positions where its taps hit x.
 */
 #include <string.h>
 
@@ -21,7 +21,7 @@ enum {
   SUM = 256, /* positions at a time: the more, the less often is the result read and written */
   /* Where x and gy are read as they lie: */
   FEW_SUMS = 128,   /* positions at a time, so that a panel of gy stays in the first-level cache, */
-  GROUP = 8,        /* panels in a row, so that their part of gw stays in a core's own, */
+  GROUP = 8,        /* panels in a share, so that their part of gw stays in a core's own, */
   MANY_ROWS = 96,   /* from which on panels are copied, */
   LEAST_STRETCH = 4 /* positions side by side that are worth reading where they lie */
 };
@@ -39,6 +39,7 @@ typedef struct {
   int64_t taps[3];     /* of a piece, at most */
   int64_t channels;    /* of a piece, at most */
   int64_t pieces[4];   /* along the taps and the channels */
+  int64_t share;       /* columns of a task, at most */
   int64_t parts, room; /* of the sum; floats of one worker */
   bool lying;          /* x and gy may be read as they lie */
   float *blocks;
@@ -81,50 +82,40 @@ static void take_panel(const cvl_stretch *s, int n, int64_t k, int64_t pitch, in
   }
 }
 
-/* A part of the sum, positions [first, end), for the m rows of a piece, out of x and gy where they lie. x is copied, to
-** `block`, where its positions compete for one set of the cache; a panel of gy, to `panel`, where many rows read it. */
+/* A part of the sum, positions [first, end), for the m rows of a piece and K columns, out of x and gy where they lie. x is
+** copied, to `block`, where its positions compete for one set of the cache; a panel of gy, to `panel`, where many rows read
+** it. */
 typedef struct {
   const job *job;
   const cvl_patches *x;
   const float *gy;
-  int64_t first, end, m;
+  int64_t first, end, m, K;
   bool copied, packed;
   float *block, *panel, *const *gw;
 } lying_sum;
 
-static int list_stretches(const lying_sum *l, int64_t q, int64_t count, int64_t column,
-                          cvl_stretch *out) {
+static int list_stretches(const lying_sum *l, int64_t q, int64_t count, cvl_stretch *out) {
   const cvl_conv *p = l->job->p;
-  return cvl_patches_stretches(l->x, q, count, l->gy + column, p->out, p->K, out);
+  return cvl_patches_stretches(l->x, q, count, l->gy, p->out, p->K, out);
 }
 
-/* Where what is read after a group's positions before q begins: with the next positions, or the next group. */
-static cvl_stretch find_next(const lying_sum *l, int64_t q, int64_t group) {
-  int64_t next = group + GROUP * l->job->tile->nr;
-  cvl_stretch s = {0};
-  if (q < l->end)
-    list_stretches(l, q, 1, group, &s);
-  else if (next < l->job->K)
-    list_stretches(l, l->first, 1, next, &s);
-  return s;
-}
-
-/* Positions [q, q + count) for the panels of one group, each of which asks for the rows of gy that the next one reads; the
-** last asks for those of x too. */
-static void run_positions(const lying_sum *l, int64_t q, int64_t count, int64_t group) {
+/* Positions [q, q + count) for all panels, each of which asks for the rows of gy that the next one reads, the last for those
+** of the next positions, and of x too. */
+static void run_positions(const lying_sum *l, int64_t q, int64_t count) {
   const job *j = l->job;
-  int64_t pitch = j->p->K, nr = j->tile->nr, last = min(group + GROUP * nr, j->K);
+  int64_t pitch = j->p->K, nr = j->tile->nr;
   int64_t step = l->copied ? CVL_BLOCK_ROW : l->x->axis[2].step * l->x->pitch;
-  cvl_stretch s[FEW_SUMS], at[FEW_SUMS], next = find_next(l, q + count, group);
-  int n = list_stretches(l, q, count, 0, s);
+  cvl_stretch s[FEW_SUMS], at[FEW_SUMS], next = {0};
+  int n = list_stretches(l, q, count, s);
+  if (q + count < l->end) list_stretches(l, q + count, 1, &next);
   int64_t ahead = l->copied || next.a == NULL ? 0 : next.a - s->a;
   memcpy(at, s, (size_t)n * sizeof *at);
   if (l->copied) {
     cvl_patches_copy(l->x, q, count, 0, l->m, l->block);
     for (int64_t i = 0, k = 0; i < n; k += s[i++].count) at[i].a = l->block + k * CVL_BLOCK_ROW;
   }
-  for (int64_t k = group; k < last; k += nr) {
-    bool more = k + nr < last;
+  for (int64_t k = 0; k < l->K; k += nr) {
+    bool more = k + nr < l->K;
     take_panel(s, n, k, pitch, nr, l->packed ? l->panel : NULL, at);
     cvl_lying_run(j->tile, j->tile->lying->by_columns, at, n, step, 1, l->packed ? nr : pitch, l->m,
                   l->gw, k, nr, q > l->first ? CVL_TILE_ADD : CVL_TILE_SET, NULL,
@@ -133,21 +124,23 @@ static void run_positions(const lying_sum *l, int64_t q, int64_t count, int64_t 
 }
 
 static void run_lying(const lying_sum *l) {
-  for (int64_t group = 0; group < l->job->K; group += GROUP * l->job->tile->nr)
-    for (int64_t q = l->first; q < l->end; q += FEW_SUMS)
-      run_positions(l, q, min(FEW_SUMS, l->end - q), group);
+  for (int64_t q = l->first; q < l->end; q += FEW_SUMS)
+    run_positions(l, q, min(FEW_SUMS, l->end - q));
 }
 
-/* One part of the sum for one piece of one group. */
+/* One part of the sum for one piece and one share of the columns of one group. */
 static void run_task(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_conv *p = j->p;
-  int64_t part = chunk % j->parts, piece = chunk / j->parts, at[4], t[3], n[3], first, last;
+  int64_t shares = ceil_div(j->K, j->share), from = chunk % shares * j->share;
+  int64_t K = min(j->share, j->K - from), part = chunk / shares % j->parts;
+  int64_t piece = chunk / shares / j->parts, at[4], t[3], n[3], first, last;
   for (int d = 3; d >= 0; d--) {
     at[d] = piece % j->pieces[d];
     piece /= j->pieces[d];
   }
-  int64_t g = piece, c = at[3] * j->channels, channels = min(j->channels, j->C - c), m = channels;
+  int64_t g = piece, column = g * j->K + from;
+  int64_t c = at[3] * j->channels, channels = min(j->channels, j->C - c), m = channels;
   cvl_patches patches = {j->x + g * j->C + c, p->C, channels, p->N, {{0}}};
   for (int d = 0; d < 3; d++) {
     t[d] = at[d] * j->taps[d];
@@ -165,20 +158,21 @@ static void run_task(void *context, int64_t chunk, int worker) {
     int64_t tap = i / channels, f2 = t[2] + tap % n[2], f1 = t[1] + tap / n[2] % n[1],
             f0 = t[0] + tap / n[2] / n[1];
     gw[i] = to + (((f0 * p->filter[1] + f1) * p->filter[2] + f2) * j->C + c + i % channels) * p->K +
-            g * j->K;
+            column;
   }
   int64_t rows = cvl_patches_rows(&patches), size = ceil_div(rows, j->parts), r = part * size;
   int64_t end = min(r + size, rows), filled = round_up(m, j->tile->mr);
   if (r >= end)
-    for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)j->K * sizeof **gw);
+    for (int64_t i = 0; i < m; i++) memset(gw[i], 0, (size_t)K * sizeof **gw);
   if (is_lying(j, &patches)) {
     bool same_set = patches.axis[2].step * patches.pitch % CVL_SAME_SET == 0;
     run_lying(&(lying_sum){.job = j,
                            .x = &patches,
-                           .gy = j->gy + g * j->K,
+                           .gy = j->gy + column,
                            .first = r,
                            .end = end,
                            .m = m,
+                           .K = K,
                            .copied = same_set,
                            .packed = m >= MANY_ROWS,
                            .block = a,
@@ -193,12 +187,12 @@ static void run_task(void *context, int64_t chunk, int worker) {
     for (int64_t i = 0; i < count && m < filled; i++)
       memset(a + i * CVL_BLOCK_ROW + m, 0, (size_t)(filled - m) * sizeof *a);
     /* Only read through these, though their type says otherwise: the same function finds rows to write. */
-    cvl_patches_targets(&patches, r, count, (float *)(uintptr_t)(j->gy + g * j->K), p->out, p->K,
+    cvl_patches_targets(&patches, r, count, (float *)(uintptr_t)(j->gy + column), p->out, p->K,
                         row);
-    pack_rows(row, count, j->K, j->tile->nr, b);
+    pack_rows(row, count, K, j->tile->nr, b);
     cvl_block_run(j->tile, &(cvl_block){.layout = CVL_BY_COLUMNS,
                                         .rows = m,
-                                        .columns = j->K,
+                                        .columns = K,
                                         .row = gw,
                                         .panel_size = count * j->tile->nr,
                                         .stretch = &stretch,
@@ -254,7 +248,9 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
   plan_pieces(&j, rows);
   j.lying = j.K % j.tile->nr == 0;
-  tasks = p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3];
+  j.share = j.lying && j.taps[0] * j.taps[1] * j.taps[2] == 1 ? GROUP * j.tile->nr : j.K;
+  tasks =
+      p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3] * ceil_div(j.K, j.share);
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
   if (j.parts < 1) j.parts = 1;

@@ -1,5 +1,6 @@
 #include "kernels/conv.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -82,14 +83,18 @@ static bool is_one_line(const cvl_conv *p) {
 }
 
 /*
-** Images in the lanes when there are enough of them, and too few channels for vectors along these: either so few of the
-** target's that half of a vector stays empty, or so few of the source's that copying patches costs as much as the
-** products. What meets padding is multiplied like everything else.
+** Images in the lanes when there are too few channels for vectors along these: either so few of the target's that half of a
+** vector stays empty, or so few of the source's that copying patches costs as much as the products, which a filter of one
+** tap needs not. A lane without an image is a smaller loss than one without a channel, of which a matrix product has more.
+** What meets padding is multiplied like everything else.
 */
 static bool is_direct_faster(const cvl_conv *p, cvl_pass pass) {
   int64_t source = pass == CVL_DATA ? p->K : p->C, target = pass == CVL_DATA ? p->C : p->K;
-  return (target <= 8 || source <= 8 || source * target <= 256) &&
-         4 * p->N >= 3 * round_up(p->N, cvl_hwcn_lanes()) && hits_of(p) >= 0.5;
+  int64_t taps = p->filter[0] * p->filter[1] * p->filter[2], lanes = cvl_hwcn_lanes();
+  double gain = 1.1; /* with an image in every lane */
+  if (target < lanes) gain = fmin((source < 4 ? 1.5 : 1.1) * (double)lanes / (double)target, 12);
+  return (target <= 8 || (taps > 1 && (source <= 8 || source * target <= 256))) &&
+         hits_of(p) >= 0.5 && gain * (double)p->N >= (double)round_up(p->N, lanes);
 }
 
 /*
@@ -135,7 +140,7 @@ bool cvl_conv_pool_suits(const cvl_conv_pool *p) {
   algorithm wanted = forced_algorithm();
   if ((wanted != ANY && wanted != DIRECT) || !cvl_hwcn_pool_possible(p)) return false;
   return wanted == DIRECT ||
-         (is_direct_faster(&p->conv, CVL_FORWARD) &&
+         ((is_direct_faster(&p->conv, CVL_FORWARD) || is_direct_faster(&p->conv, CVL_DATA)) &&
           !(cvl_winograd_possible(&p->conv) && is_less_with_winograd(&p->conv, CVL_FORWARD)));
 }
 

@@ -36,30 +36,34 @@ INLINE void transpose(vec *a) {
 /* Where block i of n floats starts: the last one may overlap the one before. */
 INLINE int64_t start_of(int64_t i, int64_t n) { return i + LANES <= n ? i : n - LANES; }
 
-static void spread(const float *from, int64_t distance, int64_t images, int64_t n, float *to) {
-  if (n < LANES || images < LANES) {
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t m = 0; m < LANES; m++)
-        to[i * LANES + m] = m < images ? from[m * distance + i] : 0;
-    return;
-  }
+/* `images` is a constant where it is LANES. */
+INLINE void spread_vectors(const float *from, int64_t distance, const int64_t images, int64_t n,
+                           float *to) {
   for (int64_t i = 0; i < n; i += LANES) {
     int64_t at = start_of(i, n);
     vec a[LANES];
 #pragma GCC unroll 16
-    for (int m = 0; m < LANES; m++) a[m] = load(from + m * distance + at);
+    for (int m = 0; m < LANES; m++) a[m] = m < images ? load(from + m * distance + at) : (vec){0};
     transpose(a);
 #pragma GCC unroll 16
     for (int m = 0; m < LANES; m++) store(to + (at + m) * LANES, a[m]);
   }
 }
 
-static void collect(const float *from, int64_t n, float *to, int64_t distance, int64_t images) {
-  if (n < LANES || images < LANES) {
+static void spread(const float *from, int64_t distance, int64_t images, int64_t n, float *to) {
+  if (n < LANES) {
     for (int64_t i = 0; i < n; i++)
-      for (int64_t m = 0; m < images; m++) to[m * distance + i] = from[i * LANES + m];
-    return;
+      for (int64_t m = 0; m < LANES; m++)
+        to[i * LANES + m] = m < images ? from[m * distance + i] : 0;
+  } else if (images < LANES) {
+    spread_vectors(from, distance, images, n, to);
+  } else {
+    spread_vectors(from, distance, LANES, n, to);
   }
+}
+
+INLINE void collect_vectors(const float *from, int64_t n, float *to, int64_t distance,
+                            const int64_t images) {
   for (int64_t i = 0; i < n; i += LANES) {
     int64_t at = start_of(i, n);
     vec a[LANES];
@@ -67,7 +71,19 @@ static void collect(const float *from, int64_t n, float *to, int64_t distance, i
     for (int m = 0; m < LANES; m++) a[m] = load(from + (at + m) * LANES);
     transpose(a);
 #pragma GCC unroll 16
-    for (int m = 0; m < LANES; m++) store(to + m * distance + at, a[m]);
+    for (int m = 0; m < LANES; m++)
+      if (m < images) store(to + m * distance + at, a[m]);
+  }
+}
+
+static void collect(const float *from, int64_t n, float *to, int64_t distance, int64_t images) {
+  if (n < LANES) {
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t m = 0; m < images; m++) to[m * distance + i] = from[i * LANES + m];
+  } else if (images < LANES) {
+    collect_vectors(from, n, to, distance, images);
+  } else {
+    collect_vectors(from, n, to, distance, LANES);
   }
 }
 

@@ -14,7 +14,8 @@
 #include "kernels/tile.h"
 
 enum {
-  TASKS = 48,        /* wanted at least, for balance */
+  TASKS = 48,        /* wanted at least, for balance, */
+  BALANCED = 16,     /* and with fewer a multiple of four, so that threads end together */
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 16,
   MOST_PARTIAL = 16 << 20, /* floats in all buffers for parts */
@@ -254,6 +255,8 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   j.parts =
       min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
   if (j.parts < 1) j.parts = 1;
+  if (j.parts > 2 && tasks * j.parts < BALANCED && tasks * j.parts % 4 != 0)
+    j.parts = round_up(j.parts, 4);
   j.room = CVL_BLOCK_FLOATS + round_up(j.K, j.tile->nr) * SUM;
   if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;

@@ -47,6 +47,18 @@ static int polls_of(patience *p) {
   return p->polls;
 }
 
+/* Moves the calling thread off this core, if it may run on as many as there are threads. Two that share one and wait for each
+** other in turn always ran too lately for the system to part them, even if another core is idle. */
+static void leave_core(int core, int threads) {
+  cpu_set_t all, others;
+  if (sched_getcpu() != core || sched_getaffinity(0, sizeof all, &all) != 0 ||
+      CPU_COUNT(&all) < threads)
+    return;
+  others = all;
+  CPU_CLR(core, &others);
+  if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof all, &all);
+}
+
 /* Between two polls: leaves the core to its other thread. */
 static inline void rest(void) {
 #if defined(__x86_64__)
@@ -72,6 +84,7 @@ static struct {
   atomic_uint generation; /* one more for each job */
   cvl_body *body;         /* the job, NULL when nobody may join it any more */
   void *context;
+  int core; /* the caller's */
   range_of_chunks range[CVL_MAX_THREADS];
   int ranges;
   int helpers;     /* workers that may still join it */
@@ -119,8 +132,9 @@ static void *work(void *arg) {
     atomic_fetch_add(&pool.busy, 1);
     cvl_body *body = pool.body;
     void *context = pool.context;
-    int ranges = pool.ranges;
+    int ranges = pool.ranges, core = pool.core;
     pthread_mutex_unlock(&pool.lock);
+    leave_core(core, ranges);
     bool all = take_chunks(body, context, ranges, worker, turn_ends);
     pthread_mutex_lock(&pool.lock);
     if (atomic_fetch_sub(&pool.busy, 1) == 1) pthread_cond_signal(&pool.idle);
@@ -217,6 +231,7 @@ void cvl_parallel(int64_t chunks, cvl_body *body, void *context) {
   pthread_mutex_lock(&pool.lock);
   pool.body = body;
   pool.context = context;
+  pool.core = sched_getcpu();
   pool.helpers = helpers < pool.started ? helpers : pool.started;
   pool.ranges = helpers + 1;
   for (int i = 0; i < pool.ranges; i++) {

@@ -247,20 +247,35 @@ static void pack_strided(const float *from, int64_t row, int64_t column, int64_t
     for (int64_t k = 0; k < K; k++) to[k * nr + j] = from[k * row + j * column];
 }
 
+/* `panels` whole ones side by side, whose rows lie dense. A copy of known size is a few moves, any other a call. */
+static void pack_dense(const float *from, int64_t row, int64_t K, int64_t nr, int64_t panels,
+                       float *to) {
+  for (int64_t k = 0; k < K; k++, from += row, to += nr)
+    for (int64_t p = 0; p < panels; p++)
+      if (nr == 16)
+        memcpy(to + p * K * nr, from + p * nr, 16 * sizeof *to);
+      else
+        memcpy(to + p * K * nr, from + p * nr, (size_t)nr * sizeof *to);
+}
+
 void cvl_pack_panels(const float *b, int64_t row, int64_t column, int64_t K, int64_t N, int nr,
                      int64_t first, int64_t last, float *out) {
-  for (int64_t p = first; p < last; p++) {
+  enum { ABREAST = 64 }; /* columns of a row of B, which lie in one page */
+  for (int64_t p = first, side; p < last; p += side) {
     const float *from = b + p * nr * column;
     float *to = out + p * K * nr;
     int64_t n = N - p * nr < nr ? N - p * nr : nr;
+    side = 1;
     if (n < nr) memset(to, 0, (size_t)(K * nr) * sizeof *to);
-    if (column == 1 && n == nr)
-      for (int64_t k = 0; k < K; k++) memcpy(to + k * nr, from + k * row, (size_t)nr * sizeof *to);
-    else if (column == 1)
+    if (column == 1 && n == nr) {
+      side = clamp(min(last - p, N / nr - p), 1, max(ABREAST / nr, 1));
+      pack_dense(from, row, K, nr, side, to);
+    } else if (column == 1) {
       for (int64_t k = 0; k < K; k++) memcpy(to + k * nr, from + k * row, (size_t)n * sizeof *to);
-    else /* in pieces, so that the lines written stay in the first-level cache until they are full */
+    } else { /* in pieces, so that the lines written stay in the first-level cache until they are full */
       for (int64_t k = 0; k < K; k += 128)
         pack_strided(from + k * row, row, column, K - k < 128 ? K - k : 128, n, nr, to + k * nr);
+    }
   }
 }
 

@@ -73,9 +73,12 @@ static bool is_less_with_winograd(const cvl_conv *p, cvl_pass pass) {
 
 /*
 ** Lines of the filter when channels are too few for patches and positions enough for a tile, or the filter is one line. Not
-** for the gradient of the data by several lines, whose target the few channels would be.
+** for the gradient of the data by several lines, whose target the few channels would be; and for that of the filter, where
+** each task has sums of its own, only with many positions.
 */
 static bool is_faster_by_lines(const cvl_conv *p, cvl_pass pass) {
+  enum { MANY = 8192 };
+  if (pass == CVL_FILTER && p->N * p->out[0] * p->out[1] * p->out[2] < MANY) return false;
   return pass != CVL_DATA && p->C <= 8 && p->out[2] >= 8;
 }
 static bool is_one_line(const cvl_conv *p) {

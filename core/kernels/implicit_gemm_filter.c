@@ -15,6 +15,8 @@
 
 enum {
   TASKS = 48,        /* wanted at least, for balance, */
+  FEW_TASKS = 8,     /* which columns are shared out for, */
+  LEAST_SHARE = 32,  /* so many at least, */
   BALANCED = 16,     /* and with fewer a multiple of four, so that threads end together */
   LEAST_ROWS = 1024, /* positions that a part should have */
   MOST_PARTS = 16,
@@ -233,6 +235,27 @@ static void plan_pieces(job *j, int64_t positions) {
   j->pieces[3] = ceil_div(j->C, j->channels);
 }
 
+/* Shares of the columns and parts of the sum, over `positions`; returns the number of tasks of all. More columns are in a
+** share than a task needs to be worth its copy of x, unless that leaves threads without any. */
+static int64_t plan_shares(job *j, int64_t positions) {
+  const cvl_conv *p = j->p;
+  int64_t nr = j->tile->nr, size = p->filter[0] * p->filter[1] * p->filter[2] * j->C * p->K;
+  int64_t pieces = p->groups * j->pieces[0] * j->pieces[1] * j->pieces[2] * j->pieces[3], tasks;
+  j->share = j->lying && j->taps[0] * j->taps[1] * j->taps[2] == 1 ? GROUP * nr : j->K;
+  tasks = pieces * ceil_div(j->K, j->share);
+  j->parts = min(min(ceil_div(TASKS, tasks), MOST_PARTS),
+                 min(positions / LEAST_ROWS, 1 + MOST_PARTIAL / size));
+  j->parts = max(j->parts, 1);
+  if (j->parts > 2 && tasks * j->parts < BALANCED && tasks * j->parts % 4 != 0)
+    j->parts = round_up(j->parts, 4);
+  if (tasks * j->parts < FEW_TASKS) {
+    int64_t shares = min(ceil_div(FEW_TASKS, pieces * j->parts), j->K / LEAST_SHARE);
+    j->share = min(j->share, round_up(ceil_div(j->K, max(shares, 1)), nr));
+    tasks = pieces * ceil_div(j->K, j->share);
+  }
+  return tasks * j->parts;
+}
+
 int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                  cvl_err *e) {
   job j = {.p = p,
@@ -249,18 +272,11 @@ int cvl_implicit_backward_filter(const cvl_conv *p, const float *x, const float 
   for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
   plan_pieces(&j, rows);
   j.lying = j.K % j.tile->nr == 0;
-  j.share = j.lying && j.taps[0] * j.taps[1] * j.taps[2] == 1 ? GROUP * j.tile->nr : j.K;
-  tasks =
-      p->groups * j.pieces[0] * j.pieces[1] * j.pieces[2] * j.pieces[3] * ceil_div(j.K, j.share);
-  j.parts =
-      min(min(ceil_div(TASKS, tasks), MOST_PARTS), min(rows / LEAST_ROWS, 1 + MOST_PARTIAL / size));
-  if (j.parts < 1) j.parts = 1;
-  if (j.parts > 2 && tasks * j.parts < BALANCED && tasks * j.parts % 4 != 0)
-    j.parts = round_up(j.parts, 4);
+  tasks = plan_shares(&j, rows);
   j.room = CVL_BLOCK_FLOATS + round_up(j.K, j.tile->nr) * SUM;
   if (j.parts > 1 && (j.partial = cvl_scratch_take((j.parts - 1) * size, e)) == NULL) goto done;
   if ((j.blocks = cvl_scratch_take(cvl_threads() * j.room, e)) == NULL) goto done;
-  cvl_parallel(tasks * j.parts, run_task, &j);
+  cvl_parallel(tasks, run_task, &j);
   if (j.parts > 1) cvl_parallel_range(size, ceil_div(1 << 14, j.parts), add_parts, &j);
   rc = 0;
 done:

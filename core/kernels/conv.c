@@ -120,12 +120,17 @@ static bool is_less_by_subpixels(const cvl_conv *p, cvl_pass pass) {
          cvl_winograd_work(&cells, pass) + move * map < direct_work(p);
 }
 
+/* Also by groups, but where they fill the vectors of a matrix product. */
+static bool is_depthwise(const cvl_conv *p, cvl_pass pass) {
+  return cvl_depthwise_possible(p) && (pass == CVL_FILTER || p->C / p->groups <= 8);
+}
+
 static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
        lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
        subpixel = cvl_subpixel_possible(p);
-  if (p->groups == p->C && p->C == p->K && p->C > 1) return DEPTHWISE;
+  if (is_depthwise(p, pass) && (wanted == ANY || p->groups == p->C)) return DEPTHWISE;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
                    (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)

@@ -15,6 +15,7 @@ enum {
 
 typedef struct {
   const cvl_conv *p;
+  int log2_depth; /* depth: channels of a group */
   const cvl_depthwise *kernel;
   const float *source, *bias; /* bias: where sums start */
   cvl_epilogue then;
@@ -40,6 +41,22 @@ static const cvl_depthwise *kernel_used(void) {
   return &cvl_depthwise_baseline;
 }
 
+/* -1 if depth is no power of two, or there is no kernel for it. */
+static int log2_depth_of(const cvl_conv *p) {
+  for (int d = 0; d < CVL_DEPTHWISE_DEPTHS; d++)
+    if (p->groups << d == p->C) return kernel_used()->gather[d] != NULL ? d : -1;
+  return -1;
+}
+
+bool cvl_depthwise_possible(const cvl_conv *p) {
+  return p->groups > 1 && p->C == p->K && log2_depth_of(p) >= 0;
+}
+
+/* Numbers of the filter. */
+static int64_t filter_size(const job *j) {
+  return (j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C) << j->log2_depth;
+}
+
 /* Where a line lies: image, and positions on the first two axes. */
 static void place(const job *j, int64_t line, int64_t at[3]) {
   at[2] = line % j->axis[1].count;
@@ -59,7 +76,8 @@ static bool collect(const job *j, const int64_t at[3], float *w, cvl_depthwise_l
     if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
     int64_t f0 = a[0].filter + t0 * a[0].filter_step, f1 = a[1].filter + t1 * a[1].filter_step;
     l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
-    l->w[l->lines++] = w + (f0 * j->p->filter[1] + f1) * j->p->filter[2] * l->C;
+    l->w[l->lines++] =
+        w + (((f0 * j->p->filter[1] + f1) * j->p->filter[2] * l->C) << j->log2_depth);
   }
   return l->lines > 0;
 }
@@ -77,12 +95,12 @@ static void gather_lines(void *context, int64_t chunk, int worker) {
     float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * l.C;
     bool add = false;
     while (collect(j, at, j->w, &l, &next)) {
-      j->kernel->gather(&l, add, j->bias, y, a[2].stride * l.C);
+      j->kernel->gather[j->log2_depth](&l, add, j->bias, y, a[2].stride * l.C);
       add = true;
     }
     if (!add) { /* no tap hits: the kernel writes the bias */
       l.axis.taps = 0;
-      j->kernel->gather(&l, false, j->bias, y, a[2].stride * l.C);
+      j->kernel->gather[j->log2_depth](&l, false, j->bias, y, a[2].stride * l.C);
       l.axis.taps = a[2].taps;
     }
     if (!cvl_epilogue_is_shift(&j->then))
@@ -99,6 +117,7 @@ static void gather(job *j) {
 int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w,
                           const cvl_epilogue *then, float *y, cvl_err *e) {
   job j = {.p = p,
+           .log2_depth = log2_depth_of(p),
            .kernel = kernel_used(),
            .source = x,
            .bias = cvl_epilogue_is_shift(then) ? then->shift : NULL,
@@ -112,16 +131,31 @@ int cvl_depthwise_forward(const cvl_conv *p, const float *x, const float *w,
   return 0;
 }
 
+/* The filter with source and target exchanged in each group: what takes y back to x. */
+static void exchange(const job *j, const float *w, float *to) {
+  const int64_t C = j->p->C, depth = 1 << j->log2_depth;
+  for (int64_t n = filter_size(j); n > 0; n -= depth * C, w += depth * C)
+    for (int64_t turn = 0; turn < depth; turn++, to += C)
+      for (int64_t group = 0; group < C; group += depth)
+        for (int64_t c = 0; c < depth; c++) to[group + c] = w[c * C + group + turn];
+}
+
 int cvl_depthwise_backward_data(const cvl_conv *p, const float *gy, const float *w, float *gx,
                                 cvl_err *e) {
   job j = {.p = p,
+           .log2_depth = log2_depth_of(p),
            .kernel = kernel_used(),
            .source = gy,
            .w = (float *)(uintptr_t)w,
            .target = gx,
            .target_size = p->in};
   int64_t phases[3];
-  (void)e;
+  float *exchanged = NULL;
+  if (j.log2_depth > 0) {
+    if ((exchanged = cvl_scratch_take(filter_size(&j), e)) == NULL) return -1;
+    exchange(&j, w, exchanged);
+    j.w = exchanged;
+  }
   for (int d = 0; d < 3; d++) phases[d] = min(p->stride[d], p->in[d]);
   for (int64_t i = 0; i < phases[0] * phases[1] * phases[2]; i++) {
     j.axis[0] = cvl_axis_backward(p, 0, i / phases[2] / phases[1]);
@@ -129,14 +163,14 @@ int cvl_depthwise_backward_data(const cvl_conv *p, const float *gy, const float 
     j.axis[2] = cvl_axis_backward(p, 2, i % phases[2]);
     gather(&j);
   }
+  cvl_scratch_give(exchanged);
   return 0;
 }
 
 /* One part of the sum: some lines of gy. Part 0 adds into gw itself. */
 static void filter_lines(void *context, int64_t part, int worker) {
   const job *j = context;
-  int64_t size = j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C,
-          count = ceil_div(j->lines, j->parts), at[3];
+  int64_t size = filter_size(j), count = ceil_div(j->lines, j->parts), at[3];
   float *w = part > 0 ? j->target + (part - 1) * size : j->w;
   cvl_depthwise_line l = {.axis = j->axis[2], .C = j->p->C};
   (void)worker;
@@ -144,21 +178,27 @@ static void filter_lines(void *context, int64_t part, int worker) {
   for (int64_t line = part * count; line < min((part + 1) * count, j->lines); line++) {
     int64_t next = 0;
     place(j, line, at);
-    while (collect(j, at, w, &l, &next)) j->kernel->filter(&l, j->gy + line * l.axis.count * l.C);
+    while (collect(j, at, w, &l, &next))
+      j->kernel->filter[j->log2_depth](&l, j->gy + line * l.axis.count * l.C);
   }
 }
 
 static void add_parts(void *context, int64_t first, int64_t last) {
   const job *j = context;
-  int64_t size = j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C;
+  int64_t size = filter_size(j);
   for (int64_t part = 1; part < j->parts; part++)
     for (int64_t i = first; i < last; i++) j->w[i] += j->target[(part - 1) * size + i];
 }
 
 int cvl_depthwise_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                   cvl_err *e) {
-  job j = {.p = p, .kernel = kernel_used(), .source = x, .gy = gy, .w = gw};
-  int64_t size = p->filter[0] * p->filter[1] * p->filter[2] * p->C;
+  job j = {.p = p,
+           .log2_depth = log2_depth_of(p),
+           .kernel = kernel_used(),
+           .source = x,
+           .gy = gy,
+           .w = gw};
+  int64_t size = filter_size(&j);
   for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
   j.lines = p->N * j.axis[0].count * j.axis[1].count;
   j.parts = min(MOST_PARTS, j.lines / PART_LINES + 1);

@@ -23,6 +23,13 @@ local cases = { -- N, sizes, C, filter, K, options
   { 70, { 2, 2 }, 64, { 3, 3 }, 64, { padding = "same", strides = 2 } },
   { 2, { 9, 8 }, 12, { 2, 3 }, 8, { groups = 4, dilations = { 2, 1 } } },
   { 2, { 10, 9 }, 19, { 3, 3 }, 19, { groups = 19, padding = "same", strides = 2 } },
+  -- groups of 2, 4, 8 and 16 channels with as many filters, in whole vectors and with some left over
+  { 2, { 10, 9 }, 38, { 3, 3 }, 38, { groups = 19, padding = 1 } },
+  { 3, { 13, 8 }, 44, { 3, 2 }, 44, { groups = 11, padding = "same", strides = 2 } },
+  { 2, { 9, 12 }, 72, { 3, 3 }, 72, { groups = 9, dilations = { 2, 1 }, padding = { { 3, 0 }, { 0, 2 } } } },
+  { 3, { 9, 10 }, 48, { 3, 3 }, 48, { groups = 3, padding = 1 } },
+  { 4, { 50 }, 32, { 5 }, 32, { groups = 4, padding = 2 } },
+  { 2, { 3, 4, 6 }, 16, { 2, 3, 3 }, 16, { groups = 4, padding = "same", strides = { 1, 2, 1 } } },
   { 5, { 6, 7 }, 16, { 1, 1 }, 9, {} },
   { 19, { 12, 9 }, 3, { 5, 5 }, 6, {} },
   { 33, { 7, 11 }, 6, { 3, 2 }, 16, { dilations = { 1, 2 }, padding = { { 0, 3 }, { 2, 0 } } } },

@@ -263,6 +263,8 @@ describe("the gradient of a convolution's input that has other uses", function()
     { "conv2d", { 16, 7, 6, 3 }, { 3, 3, 3, 8 }, { padding = "same" } },
     { "conv2d", { 2, 6, 6, 24 }, { 3, 3, 1, 24 }, { groups = 24, padding = 1 } },
     { "conv2d", { 2, 6, 6, 24 }, { 3, 3, 4, 24 }, { groups = 6, padding = 1, strides = 2 } },
+    { "conv2d", { 2, 9, 13, 3 }, { 3, 3, 3, 64 }, { padding = 1 } },
+    { "conv2d", { 1, 9, 13, 2 }, { 5, 4, 2, 40 }, { padding = 2, strides = 2 } },
     { "conv1d", { 4, 300, 16 }, { 40, 16, 16 }, {} },
     { "conv1d", { 4, 300, 32 }, { 3, 32, 16 }, { padding = 1 } },
     { "conv1d", { 4, 300, 64 }, { 3, 64, 64 }, { padding = 1 } },
@@ -336,6 +338,7 @@ describe("nn.conv_norm", function()
     { { filter_shape = { 5, 4, 7, 21 } }, { 3, 8, 8, 7 } },
     { { filter_shape = { 1, 1, 33, 160 }, strides = 2 }, { 1, 5, 5, 33 } },
     { { filter_shape = { 3, 3, 1, 24 }, groups = 24, padding = 1 }, { 2, 6, 6, 24 } },
+    { { filter_shape = { 3, 3, 40, 3 }, padding = 1 }, { 2, 6, 17, 40 } },
     { { filter_shape = { 2, 2, 3, 10 }, groups = 2 }, { 2, 6, 6, 6 } },
   }
 

@@ -8,6 +8,7 @@
 
 #include "base/pool.h"
 #include "kernels/depthwise.h"
+#include "kernels/dots.h"
 #include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
 #include "kernels/lines.h"
@@ -17,7 +18,7 @@
 #include "kernels/subpixel.h"
 #include "kernels/winograd.h"
 
-typedef enum { DEPTHWISE, WINOGRAD, DIRECT, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
+typedef enum { DEPTHWISE, WINOGRAD, DIRECT, DOTS, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
 
 static atomic_int forced = UNKNOWN; /* not asked yet */
 
@@ -25,7 +26,7 @@ int cvl_conv_force(const char *name, cvl_err *e) {
   static const struct {
     const char *name;
     algorithm a;
-  } names[] = {{"", ANY},        {"direct", DIRECT},     {"winograd", WINOGRAD},
+  } names[] = {{"", ANY},        {"direct", DIRECT},     {"dots", DOTS}, {"winograd", WINOGRAD},
                {"lines", LINES}, {"subpixel", SUBPIXEL}, {"gemm", GEMM}};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(name, names[i].name) == 0) {
@@ -34,7 +35,7 @@ int cvl_conv_force(const char *name, cvl_err *e) {
     }
   return cvl_fail(
       e, CVL_EARG, 0,
-      "unknown convolution algorithm '%s' (expected direct, lines, subpixel, winograd or gemm)",
+      "unknown convolution algorithm '%s' (expected direct, dots, lines, subpixel, winograd or gemm)",
       name);
 }
 
@@ -100,6 +101,17 @@ static bool is_direct_faster(const cvl_conv *p, cvl_pass pass) {
          hits_of(p) >= 0.5 && gain * (double)p->N >= (double)round_up(p->N, lanes);
 }
 
+/* Few filters, or few channels of the data, and so many on the other side that vectors along these are full and long; but
+** images in the lanes are faster if they fill nearly all. */
+static bool is_faster_by_dots(const cvl_conv *p, cvl_pass pass) {
+  enum { LEAST = 16, LEAST_SUMS = 64 };
+  int64_t source = pass == CVL_DATA ? p->K : p->C, lanes = cvl_hwcn_lanes();
+  int64_t sums = p->filter[0] * p->filter[1] * p->filter[2] * source;
+  bool full = 6 * p->N >= 5 * round_up(p->N, lanes);
+  return source >= LEAST && sums >= LEAST_SUMS &&
+         !(full && cvl_hwcn_possible(p, pass == CVL_DATA) && is_direct_faster(p, pass));
+}
+
 /*
 ** The phases of a stride at once: for the data's gradient where channels are too few for the vectors of each, as zeros that
 ** complete the filter, and a pass that lays out the results, cost less then.
@@ -129,11 +141,13 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
        lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
-       subpixel = cvl_subpixel_possible(p);
+       subpixel = cvl_subpixel_possible(p),
+       dots = pass != CVL_FILTER && cvl_dots_possible(p, pass == CVL_DATA);
   if (is_depthwise(p, pass) && (wanted == ANY || p->groups == p->C)) return DEPTHWISE;
   if (wanted != ANY)
-    return (wanted == DIRECT && direct) || (wanted == WINOGRAD && winograd) ||
-                   (wanted == LINES && lines) || (wanted == SUBPIXEL && subpixel)
+    return (wanted == DIRECT && direct) || (wanted == DOTS && dots) ||
+                   (wanted == WINOGRAD && winograd) || (wanted == LINES && lines) ||
+                   (wanted == SUBPIXEL && subpixel)
                ? wanted
                : GEMM;
   if (lines && is_one_line(p)) return LINES;
@@ -141,6 +155,7 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   if (subpixel && is_less_by_subpixels(p, pass)) return SUBPIXEL;
   if (lines && is_faster_by_lines(p, pass)) return LINES;
   if (subpixel && pass == CVL_DATA && is_faster_by_subpixels(p)) return SUBPIXEL;
+  if (dots && is_faster_by_dots(p, pass)) return DOTS;
   return direct && is_direct_faster(p, pass) ? DIRECT : GEMM;
 }
 
@@ -173,6 +188,7 @@ static const struct {
     [WINOGRAD] = {cvl_winograd_forward, NULL, cvl_winograd_backward_filter,
                   cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
+    [DOTS] = {cvl_dots_forward, NULL, NULL, cvl_dots_backward_data},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter, cvl_lines_backward_data},
     [SUBPIXEL] = {cvl_subpixel_forward, NULL, cvl_subpixel_backward_filter,
                   cvl_subpixel_backward_data},

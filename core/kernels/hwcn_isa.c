@@ -2,36 +2,13 @@
 
 #include "kernels/epilogue_vector.h"
 #include "kernels/hwcn.h"
+#include "kernels/zip.h"
 
 /* Sums held in registers, and filters worked on together: the fewer of either, the more loads per product. */
 enum { SUMS = LANES == 16 ? 24 : 12, WIDTH = LANES == 16 ? 8 : 6 };
 
 /* Tiles of `width` filters by as many positions, or taps, as there are registers left for. */
 #define DEEP(width) (SUMS / (width) < CVL_HWCN_SPARE ? SUMS / (width) : CVL_HWCN_SPARE)
-
-#if CVL_LANES == 16
-static const ivec zip_low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23},
-                  zip_high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-#elif CVL_LANES == 8
-static const ivec zip_low = {0, 8, 1, 9, 2, 10, 3, 11}, zip_high = {4, 12, 5, 13, 6, 14, 7, 15};
-#else
-static const ivec zip_low = {0, 4, 1, 5}, zip_high = {2, 6, 3, 7};
-#endif
-
-/* Row i and row i + LANES / 2, zipped, become rows 2 i and 2 i + 1: done log2(LANES) times this is the transpose. */
-INLINE void transpose(vec *a) {
-  vec b[LANES];
-#pragma GCC unroll 4
-  for (int done = 1; done < LANES; done *= 2) {
-#pragma GCC unroll 8
-    for (int i = 0; i < LANES / 2; i++) {
-      b[2 * i] = __builtin_shuffle(a[i], a[i + LANES / 2], zip_low);
-      b[2 * i + 1] = __builtin_shuffle(a[i], a[i + LANES / 2], zip_high);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) a[i] = b[i];
-  }
-}
 
 /* Where block i of n floats starts: the last one may overlap the one before. */
 INLINE int64_t start_of(int64_t i, int64_t n) { return i + LANES <= n ? i : n - LANES; }
@@ -218,19 +195,6 @@ static void filter(const cvl_hwcn_rows *r, const float *gy, int width, float *ac
                                              acc + k * (r->sums + CVL_HWCN_SPARE) * LANES);
 }
 
-/* LANES vectors, each lane of the result the sum of one: the transpose's rows added by halves. */
-INLINE vec sums_of(const float *from) {
-  vec a[LANES];
-#pragma GCC unroll 16
-  for (int i = 0; i < LANES; i++) a[i] = load(from + i * LANES);
-  transpose(a);
-#pragma GCC unroll 4
-  for (int half = LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-    for (int i = 0; i < half; i++) a[i] += a[i + half];
-  return a[0];
-}
-
 /* The sums lie n filters at a time; behind the last there are some to spare. */
 static void reduce(const float *acc, int64_t sums, int64_t K, int width, float *gw) {
   for (int64_t k = 0; k < K; k += width) {
@@ -238,7 +202,10 @@ static void reduce(const float *acc, int64_t sums, int64_t K, int width, float *
     int64_t n = at_most(width, K - k), at = 0, column = 0;
     for (int64_t i = 0; i < sums * n; i += LANES) {
       float s[LANES];
-      store(s, sums_of(from + i * LANES));
+      vec a[LANES];
+#pragma GCC unroll 16
+      for (int m = 0; m < LANES; m++) a[m] = load(from + (i + m) * LANES);
+      store(s, sums_of(a));
       for (int64_t m = 0; m < at_most(LANES, sums * n - i); m++) {
         gw[at * K + k + column] = s[m];
         if (++column == n) column = 0, at++;

@@ -146,7 +146,7 @@ return function(bench)
   end
 
   function parts.conv()
-    local algorithms = { "", "direct", "lines", "subpixel", "winograd", "gemm" }
+    local algorithms = { "", "direct", "dots", "lines", "subpixel", "winograd", "gemm" }
     for _, s in ipairs(shapes) do measure_shape(2, o.batch_size, algorithms, table.unpack(s)) end
   end
 

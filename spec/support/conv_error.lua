@@ -82,6 +82,17 @@ local cases = { -- N, sizes, C, filter, K, options
   -- few filters, whose lines the data's gradient takes
   { 9, { 120 }, 32, { 3 }, 16, { padding = { { 2, 0 } } } },
   { 2, { 9, 13 }, 64, { 3, 2 }, 5, { dilations = { 2, 1 }, padding = { { 1, 3 }, { 0, 1 } } } },
+  -- 1 to 8 filters of many channels, and as many channels of many filters
+  { 2, { 9, 21 }, 40, { 3, 3 }, 1, { padding = 1 } },
+  { 3, { 10, 19 }, 33, { 3, 2 }, 2, { padding = "same", strides = 2 } },
+  { 1, { 12, 26 }, 16, { 5, 5 }, 3, { padding = { { 4, 0 }, { 1, 3 } } } },
+  { 2, { 9, 14 }, 70, { 2, 3 }, 4, { dilations = 2 } },
+  { 2, { 7, 13 }, 48, { 3, 3 }, 6, { padding = 2, dilations = { 1, 2 } } },
+  { 2, { 41 }, 64, { 5 }, 7, { strides = 3, padding = 2 } },
+  { 1, { 3, 4, 9 }, 32, { 3, 3, 3 }, 8, { padding = "same" } },
+  { 2, { 9, 17 }, 1, { 3, 3 }, 70, { padding = 1 } },
+  { 3, { 13, 11 }, 2, { 4, 5 }, 33, { padding = "same", strides = { 1, 2 } } },
+  { 1, { 10, 12 }, 4, { 3, 3 }, 64, { padding = 1, dilations = 2 } },
   -- rows that are read as they lie, in several blocks
   { 7, { 9, 8 }, 300, { 1, 1 }, 96, {} },
   { 5, { 12, 11 }, 64, { 1, 1 }, 160, {} },

@@ -1,0 +1,146 @@
+#include "kernels/dots.h"
+
+#include "base/pool.h"
+#include "kernels/isa.h"
+#include "kernels/scratch.h"
+#include "kernels/sizes.h"
+
+enum { LINES = 2 /* of a task */ };
+
+typedef struct {
+  const cvl_conv *p;
+  cvl_dots_kernel *kernel;
+  const float *source, *w;
+  cvl_epilogue then;
+  bool add, data; /* add to the target; it is x */
+  float *target;
+  const int64_t *target_size;
+  int64_t C, K; /* channels of the source, of the target */
+  cvl_axis axis[3];
+  int64_t lines;
+  float *packed; /* {K, taps, C} */
+} job;
+
+static cvl_dots_kernel *const *kernels_used(void) {
+#if defined(__x86_64__)
+  switch (cvl_isa_used()) {
+  case CVL_ISA_AVX512:
+    return cvl_dots_avx512;
+  case CVL_ISA_AVX2:
+    return cvl_dots_avx2;
+  default:
+    break;
+  }
+#endif
+  return cvl_dots_baseline;
+}
+
+bool cvl_dots_possible(const cvl_conv *p, bool data) {
+  if (p->groups != 1 || p->N * p->C * p->K == 0) return false;
+  for (int d = 0; d < 3; d++)
+    if (p->in[d] == 0 || p->filter[d] == 0 || p->out[d] == 0) return false;
+  return (data ? p->C : p->K) <= CVL_DOTS_MOST;
+}
+
+/* The filters one by one, each as its lines are met: {K, taps of the axes, C}. */
+static void pack(const job *j) {
+  const cvl_conv *p = j->p;
+  const cvl_axis *a = j->axis;
+  float *to = j->packed;
+  for (int64_t k = 0; k < j->K; k++)
+    for (int64_t t0 = 0; t0 < a[0].taps; t0++)
+      for (int64_t t1 = 0; t1 < a[1].taps; t1++)
+        for (int64_t t2 = 0; t2 < a[2].taps; t2++) {
+          int64_t f0 = a[0].filter + t0 * a[0].filter_step,
+                  f1 = a[1].filter + t1 * a[1].filter_step,
+                  f2 = a[2].filter + t2 * a[2].filter_step;
+          const float *w = j->w + ((f0 * p->filter[1] + f1) * p->filter[2] + f2) * p->C * p->K;
+          for (int64_t c = 0; c < j->C; c++) *to++ = j->data ? w[k * p->K + c] : w[c * p->K + k];
+        }
+}
+
+/* Collects the lines that a line of the target reads, from the *next-th pair of taps on; at: image, and positions on the
+** first two axes. */
+static void collect(const job *j, const int64_t at[3], cvl_dots_line *l, int64_t *next) {
+  const cvl_axis *a = j->axis;
+  l->lines = 0;
+  for (; *next < a[0].taps * a[1].taps && l->lines < CVL_DOTS_LINES; ++*next) {
+    int64_t z = a[0].offset + at[1] * a[0].step + *next / a[1].taps * a[0].spread,
+            h = a[1].offset + at[2] * a[1].step + *next % a[1].taps * a[1].spread;
+    if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
+    l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
+    l->w[l->lines++] = j->packed + *next * a[2].taps * l->C;
+  }
+}
+
+static void make_lines(void *context, int64_t chunk, int worker) {
+  const job *j = context;
+  const cvl_axis *a = j->axis;
+  const int64_t *size = j->target_size;
+  cvl_dots_line l = {.axis = a[2], .C = j->C, .distance = a[0].taps * a[1].taps * a[2].taps * j->C};
+  (void)worker;
+  for (int64_t line = chunk * LINES; line < min((chunk + 1) * LINES, j->lines); line++) {
+    int64_t at[3] = {line / a[1].count / a[0].count, line / a[1].count % a[0].count,
+                     line % a[1].count};
+    int64_t z = a[0].origin + at[1] * a[0].stride, h = a[1].origin + at[2] * a[1].stride;
+    float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * j->K;
+    int64_t next = 0;
+    bool add = j->add;
+    do { /* also when no tap hits: then all is zero */
+      collect(j, at, &l, &next);
+      j->kernel(&l, add, y, a[2].stride * j->K);
+      add = true;
+    } while (next < a[0].taps * a[1].taps);
+    if (!cvl_epilogue_is_shift(&j->then) || j->then.shift != NULL)
+      cvl_epilogue_run(&j->then, a[2].count, j->K, a[2].stride * j->K,
+                       j->then.residual != NULL ? j->then.residual + (y - j->target) : NULL, y);
+  }
+}
+
+static int run(job *j, cvl_err *e) {
+  const cvl_axis *a = j->axis;
+  int64_t floats = a[0].taps * a[1].taps * a[2].taps * j->C * j->K;
+  j->kernel = kernels_used()[j->K - 1];
+  j->lines = j->p->N * a[0].count * a[1].count;
+  if ((j->packed = cvl_scratch_take(max(floats, 1), e)) == NULL) return -1;
+  pack(j);
+  cvl_parallel(ceil_div(j->lines, LINES), make_lines, j);
+  cvl_scratch_give(j->packed);
+  return 0;
+}
+
+int cvl_dots_forward(const cvl_conv *p, const float *x, const float *w, const cvl_epilogue *then,
+                     float *y, cvl_err *e) {
+  job j = {.p = p,
+           .source = x,
+           .w = w,
+           .then = *then,
+           .target = y,
+           .target_size = p->out,
+           .C = p->C,
+           .K = p->K};
+  for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
+  return run(&j, e);
+}
+
+int cvl_dots_backward_data(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
+                           cvl_err *e) {
+  job j = {.p = p,
+           .source = gy,
+           .w = w,
+           .add = add,
+           .data = true,
+           .target = gx,
+           .target_size = p->in,
+           .C = p->K,
+           .K = p->C};
+  int64_t phases[3];
+  for (int d = 0; d < 3; d++) phases[d] = min(p->stride[d], p->in[d]);
+  for (int64_t i = 0; i < phases[0] * phases[1] * phases[2]; i++) {
+    j.axis[0] = cvl_axis_backward(p, 0, i / phases[2] / phases[1]);
+    j.axis[1] = cvl_axis_backward(p, 1, i / phases[2] % phases[1]);
+    j.axis[2] = cvl_axis_backward(p, 2, i % phases[2]);
+    if (run(&j, e) != 0) return -1;
+  }
+  return 0;
+}

@@ -141,8 +141,7 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   algorithm wanted = forced_algorithm();
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
        lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
-       subpixel = cvl_subpixel_possible(p),
-       dots = pass != CVL_FILTER && cvl_dots_possible(p, pass == CVL_DATA);
+       subpixel = cvl_subpixel_possible(p), dots = cvl_dots_possible(p, pass == CVL_DATA);
   if (is_depthwise(p, pass) && (wanted == ANY || p->groups == p->C)) return DEPTHWISE;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == DOTS && dots) ||
@@ -188,7 +187,7 @@ static const struct {
     [WINOGRAD] = {cvl_winograd_forward, NULL, cvl_winograd_backward_filter,
                   cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},
-    [DOTS] = {cvl_dots_forward, NULL, NULL, cvl_dots_backward_data},
+    [DOTS] = {cvl_dots_forward, NULL, cvl_dots_backward_filter, cvl_dots_backward_data},
     [LINES] = {cvl_lines_forward, NULL, cvl_lines_backward_filter, cvl_lines_backward_data},
     [SUBPIXEL] = {cvl_subpixel_forward, NULL, cvl_subpixel_backward_filter,
                   cvl_subpixel_backward_data},

@@ -1,16 +1,22 @@
 #include "kernels/dots.h"
 
+#include <string.h>
+
 #include "base/pool.h"
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 
-enum { LINES = 2 /* of a task */ };
+enum {
+  LINES = 2,            /* of a task, but */
+  PART_POSITIONS = 512, /* of a part of the sum for the gradient of the filter, at least */
+  MOST_PARTS = 64
+};
 
 typedef struct {
   const cvl_conv *p;
-  cvl_dots_kernel *kernel;
-  const float *source, *w;
+  const cvl_dots *kernel;
+  const float *source, *w; /* w: or gy, for the gradient of the filter */
   cvl_epilogue then;
   bool add, data; /* add to the target; it is x */
   float *target;
@@ -18,10 +24,11 @@ typedef struct {
   int64_t C, K; /* channels of the source, of the target */
   cvl_axis axis[3];
   int64_t lines;
-  float *packed; /* {K, taps, C} */
+  float *packed; /* {K, taps, C}; or sums, {parts, K, taps, C} */
+  int64_t parts;
 } job;
 
-static cvl_dots_kernel *const *kernels_used(void) {
+static const cvl_dots *kernels_used(void) {
 #if defined(__x86_64__)
   switch (cvl_isa_used()) {
   case CVL_ISA_AVX512:
@@ -42,6 +49,11 @@ bool cvl_dots_possible(const cvl_conv *p, bool data) {
   return (data ? p->C : p->K) <= CVL_DOTS_MOST;
 }
 
+/* Numbers of one filter. */
+static int64_t filter_size(const job *j) {
+  return j->axis[0].taps * j->axis[1].taps * j->axis[2].taps * j->C;
+}
+
 /* The filters one by one, each as its lines are met: {K, taps of the axes, C}. */
 static void pack(const job *j) {
   const cvl_conv *p = j->p;
@@ -59,9 +71,15 @@ static void pack(const job *j) {
         }
 }
 
-/* Collects the lines that a line of the target reads, from the *next-th pair of taps on; at: image, and positions on the
-** first two axes. */
-static void collect(const job *j, const int64_t at[3], cvl_dots_line *l, int64_t *next) {
+/* Where a line lies: image, and positions on the first two axes. */
+static void place(const job *j, int64_t line, int64_t at[3]) {
+  at[2] = line % j->axis[1].count;
+  at[1] = line / j->axis[1].count % j->axis[0].count;
+  at[0] = line / j->axis[1].count / j->axis[0].count;
+}
+
+/* Collects the lines that the line at `at` reads, from the *next-th pair of taps on. */
+static void collect(const job *j, const int64_t at[3], float *w, cvl_dots_line *l, int64_t *next) {
   const cvl_axis *a = j->axis;
   l->lines = 0;
   for (; *next < a[0].taps * a[1].taps && l->lines < CVL_DOTS_LINES; ++*next) {
@@ -69,7 +87,7 @@ static void collect(const job *j, const int64_t at[3], cvl_dots_line *l, int64_t
             h = a[1].offset + at[2] * a[1].step + *next % a[1].taps * a[1].spread;
     if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
     l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
-    l->w[l->lines++] = j->packed + *next * a[2].taps * l->C;
+    l->w[l->lines++] = w + *next * a[2].taps * l->C;
   }
 }
 
@@ -77,18 +95,17 @@ static void make_lines(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_axis *a = j->axis;
   const int64_t *size = j->target_size;
-  cvl_dots_line l = {.axis = a[2], .C = j->C, .distance = a[0].taps * a[1].taps * a[2].taps * j->C};
+  cvl_dots_line l = {.axis = a[2], .C = j->C, .distance = filter_size(j)};
   (void)worker;
   for (int64_t line = chunk * LINES; line < min((chunk + 1) * LINES, j->lines); line++) {
-    int64_t at[3] = {line / a[1].count / a[0].count, line / a[1].count % a[0].count,
-                     line % a[1].count};
+    int64_t at[3], next = 0;
+    place(j, line, at);
     int64_t z = a[0].origin + at[1] * a[0].stride, h = a[1].origin + at[2] * a[1].stride;
     float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * j->K;
-    int64_t next = 0;
     bool add = j->add;
     do { /* also when no tap hits: then all is zero */
-      collect(j, at, &l, &next);
-      j->kernel(&l, add, y, a[2].stride * j->K);
+      collect(j, at, j->packed, &l, &next);
+      j->kernel->gather(&l, add, y, a[2].stride * j->K);
       add = true;
     } while (next < a[0].taps * a[1].taps);
     if (!cvl_epilogue_is_shift(&j->then) || j->then.shift != NULL)
@@ -99,10 +116,9 @@ static void make_lines(void *context, int64_t chunk, int worker) {
 
 static int run(job *j, cvl_err *e) {
   const cvl_axis *a = j->axis;
-  int64_t floats = a[0].taps * a[1].taps * a[2].taps * j->C * j->K;
-  j->kernel = kernels_used()[j->K - 1];
+  j->kernel = &kernels_used()[j->K - 1];
   j->lines = j->p->N * a[0].count * a[1].count;
-  if ((j->packed = cvl_scratch_take(max(floats, 1), e)) == NULL) return -1;
+  if ((j->packed = cvl_scratch_take(max(filter_size(j) * j->K, 1), e)) == NULL) return -1;
   pack(j);
   cvl_parallel(ceil_div(j->lines, LINES), make_lines, j);
   cvl_scratch_give(j->packed);
@@ -142,5 +158,55 @@ int cvl_dots_backward_data(const cvl_conv *p, const float *gy, const float *w, b
     j.axis[2] = cvl_axis_backward(p, 2, i % phases[2]);
     if (run(&j, e) != 0) return -1;
   }
+  return 0;
+}
+
+/* One part of the sum: some lines of gy. */
+static void filter_lines(void *context, int64_t part, int worker) {
+  const job *j = context;
+  int64_t size = filter_size(j) * j->K, count = ceil_div(j->lines, j->parts), at[3];
+  float *sum = j->packed + part * size;
+  cvl_dots_line l = {.axis = j->axis[2], .C = j->C, .distance = filter_size(j)};
+  (void)worker;
+  memset(sum, 0, (size_t)size * sizeof *sum);
+  for (int64_t line = part * count; line < min((part + 1) * count, j->lines); line++) {
+    int64_t next = 0;
+    place(j, line, at);
+    while (next < j->axis[0].taps * j->axis[1].taps) {
+      collect(j, at, sum, &l, &next);
+      j->kernel->filter(&l, j->w + line * l.axis.count * j->K);
+    }
+  }
+}
+
+/* gw {taps, C, K} of the parts' sums {K, taps, C}. */
+static void add_parts(void *context, int64_t first, int64_t last) {
+  const job *j = context;
+  int64_t size = filter_size(j);
+  for (int64_t i = first; i < last; i++)
+    for (int64_t k = 0; k < j->K; k++) {
+      float sum = 0;
+      for (int64_t part = 0; part < j->parts; part++)
+        sum += j->packed[(part * j->K + k) * size + i];
+      j->target[i * j->K + k] = sum;
+    }
+}
+
+int cvl_dots_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
+                             cvl_err *e) {
+  job j = {.p = p,
+           .kernel = &kernels_used()[p->K - 1],
+           .source = x,
+           .w = gy,
+           .target = gw,
+           .C = p->C,
+           .K = p->K};
+  for (int d = 0; d < 3; d++) j.axis[d] = cvl_axis_forward(p, d);
+  j.lines = p->N * j.axis[0].count * j.axis[1].count;
+  j.parts = clamp(j.lines * j.axis[2].count / PART_POSITIONS, 1, min(MOST_PARTS, j.lines));
+  if ((j.packed = cvl_scratch_take(j.parts * filter_size(&j) * j.K, e)) == NULL) return -1;
+  cvl_parallel(j.parts, filter_lines, &j);
+  cvl_parallel_range(filter_size(&j), ceil_div(1 << 12, j.parts * j.K), add_parts, &j);
+  cvl_scratch_give(j.packed);
   return 0;
 }

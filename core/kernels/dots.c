@@ -54,21 +54,25 @@ static int64_t filter_size(const job *j) {
   return j->axis[0].taps * j->axis[1].taps * j->axis[2].taps * j->C;
 }
 
-/* The filters one by one, each as its lines are met: {K, taps of the axes, C}. */
-static void pack(const job *j) {
+/* Taps [first, last) of the filters one by one, in the order in which they are met: {K, taps of the axes, C}. */
+static void pack_taps(void *context, int64_t first, int64_t last) {
+  const job *j = context;
   const cvl_conv *p = j->p;
   const cvl_axis *a = j->axis;
-  float *to = j->packed;
-  for (int64_t k = 0; k < j->K; k++)
-    for (int64_t t0 = 0; t0 < a[0].taps; t0++)
-      for (int64_t t1 = 0; t1 < a[1].taps; t1++)
-        for (int64_t t2 = 0; t2 < a[2].taps; t2++) {
-          int64_t f0 = a[0].filter + t0 * a[0].filter_step,
-                  f1 = a[1].filter + t1 * a[1].filter_step,
-                  f2 = a[2].filter + t2 * a[2].filter_step;
-          const float *w = j->w + ((f0 * p->filter[1] + f1) * p->filter[2] + f2) * p->C * p->K;
-          for (int64_t c = 0; c < j->C; c++) *to++ = j->data ? w[k * p->K + c] : w[c * p->K + k];
-        }
+  int64_t size = filter_size(j);
+  for (int64_t t = first; t < last; t++) {
+    int64_t f0 = a[0].filter + t / a[2].taps / a[1].taps * a[0].filter_step,
+            f1 = a[1].filter + t / a[2].taps % a[1].taps * a[1].filter_step,
+            f2 = a[2].filter + t % a[2].taps * a[2].filter_step;
+    const float *w = j->w + ((f0 * p->filter[1] + f1) * p->filter[2] + f2) * p->C * p->K;
+    float *to = j->packed + t * j->C;
+    if (j->data)
+      for (int64_t k = 0; k < j->K; k++)
+        memcpy(to + k * size, w + k * p->K, (size_t)j->C * sizeof *to);
+    else
+      for (int64_t c = 0; c < j->C; c++)
+        for (int64_t k = 0; k < j->K; k++) to[k * size + c] = w[c * j->K + k];
+  }
 }
 
 /* Where a line lies: image, and positions on the first two axes. */
@@ -119,7 +123,7 @@ static int run(job *j, cvl_err *e) {
   j->kernel = &kernels_used()[j->K - 1];
   j->lines = j->p->N * a[0].count * a[1].count;
   if ((j->packed = cvl_scratch_take(max(filter_size(j) * j->K, 1), e)) == NULL) return -1;
-  pack(j);
+  cvl_parallel_range(filter_size(j) / j->C, ceil_div(1 << 14, j->C * j->K), pack_taps, j);
   cvl_parallel(ceil_div(j->lines, LINES), make_lines, j);
   cvl_scratch_give(j->packed);
   return 0;

@@ -57,25 +57,16 @@ static int64_t filter_size(const job *j) {
   return (j->p->filter[0] * j->p->filter[1] * j->p->filter[2] * j->p->C) << j->log2_depth;
 }
 
-/* Where a line lies: image, and positions on the first two axes. */
-static void place(const job *j, int64_t line, int64_t at[3]) {
-  at[2] = line % j->axis[1].count;
-  at[1] = line / j->axis[1].count % j->axis[0].count;
-  at[0] = line / j->axis[1].count / j->axis[0].count;
-}
-
-/* Collects the lines that the line at `at` reads, from the *next-th pair of taps on; false when there are no more. */
-static bool collect(const job *j, const int64_t at[3], float *w, cvl_depthwise_line *l,
-                    int64_t *next) {
+/* Collects the lines that a line of positions reads, from the *next-th pair of taps on; false when there are no more. */
+static bool collect(const job *j, int64_t line, float *w, cvl_depthwise_line *l, int64_t *next) {
   const cvl_axis *a = j->axis;
   l->lines = 0;
   for (; *next < a[0].taps * a[1].taps && l->lines < CVL_DEPTHWISE_LINES; ++*next) {
-    int64_t t0 = *next / a[1].taps, t1 = *next % a[1].taps;
-    int64_t z = a[0].offset + at[1] * a[0].step + t0 * a[0].spread,
-            h = a[1].offset + at[2] * a[1].step + t1 * a[1].spread;
-    if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
-    int64_t f0 = a[0].filter + t0 * a[0].filter_step, f1 = a[1].filter + t1 * a[1].filter_step;
-    l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
+    int64_t from = cvl_axis_line_met(a, line, *next);
+    if (from < 0) continue;
+    int64_t f0 = a[0].filter + *next / a[1].taps * a[0].filter_step,
+            f1 = a[1].filter + *next % a[1].taps * a[1].filter_step;
+    l->source[l->lines] = j->source + from * a[2].size * l->C;
     l->w[l->lines++] =
         w + (((f0 * j->p->filter[1] + f1) * j->p->filter[2] * l->C) << j->log2_depth);
   }
@@ -85,16 +76,13 @@ static bool collect(const job *j, const int64_t at[3], float *w, cvl_depthwise_l
 static void gather_lines(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_axis *a = j->axis;
-  const int64_t *size = j->target_size;
   cvl_depthwise_line l = {.axis = a[2], .C = j->p->C};
-  int64_t at[3];
   (void)worker;
   for (int64_t line = chunk * LINES; line < min((chunk + 1) * LINES, j->lines); line++) {
-    place(j, line, at);
-    int64_t z = a[0].origin + at[1] * a[0].stride, h = a[1].origin + at[2] * a[1].stride, next = 0;
-    float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * l.C;
+    float *y = j->target + cvl_axis_line_target(a, line, j->target_size) * l.C;
+    int64_t next = 0;
     bool add = false;
-    while (collect(j, at, j->w, &l, &next)) {
+    while (collect(j, line, j->w, &l, &next)) {
       j->kernel->gather[j->log2_depth](&l, add, j->bias, y, a[2].stride * l.C);
       add = true;
     }
@@ -170,15 +158,14 @@ int cvl_depthwise_backward_data(const cvl_conv *p, const float *gy, const float 
 /* One part of the sum: some lines of gy. Part 0 adds into gw itself. */
 static void filter_lines(void *context, int64_t part, int worker) {
   const job *j = context;
-  int64_t size = filter_size(j), count = ceil_div(j->lines, j->parts), at[3];
+  int64_t size = filter_size(j), count = ceil_div(j->lines, j->parts);
   float *w = part > 0 ? j->target + (part - 1) * size : j->w;
   cvl_depthwise_line l = {.axis = j->axis[2], .C = j->p->C};
   (void)worker;
   memset(w, 0, (size_t)size * sizeof *w);
   for (int64_t line = part * count; line < min((part + 1) * count, j->lines); line++) {
     int64_t next = 0;
-    place(j, line, at);
-    while (collect(j, at, w, &l, &next))
+    while (collect(j, line, w, &l, &next))
       j->kernel->filter[j->log2_depth](&l, j->gy + line * l.axis.count * l.C);
   }
 }

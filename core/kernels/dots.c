@@ -75,22 +75,14 @@ static void pack_taps(void *context, int64_t first, int64_t last) {
   }
 }
 
-/* Where a line lies: image, and positions on the first two axes. */
-static void place(const job *j, int64_t line, int64_t at[3]) {
-  at[2] = line % j->axis[1].count;
-  at[1] = line / j->axis[1].count % j->axis[0].count;
-  at[0] = line / j->axis[1].count / j->axis[0].count;
-}
-
-/* Collects the lines that the line at `at` reads, from the *next-th pair of taps on. */
-static void collect(const job *j, const int64_t at[3], float *w, cvl_dots_line *l, int64_t *next) {
+/* Collects the lines that a line of positions reads, from the *next-th pair of taps on. */
+static void collect(const job *j, int64_t line, float *w, cvl_dots_line *l, int64_t *next) {
   const cvl_axis *a = j->axis;
   l->lines = 0;
   for (; *next < a[0].taps * a[1].taps && l->lines < CVL_DOTS_LINES; ++*next) {
-    int64_t z = a[0].offset + at[1] * a[0].step + *next / a[1].taps * a[0].spread,
-            h = a[1].offset + at[2] * a[1].step + *next % a[1].taps * a[1].spread;
-    if ((uint64_t)z >= (uint64_t)a[0].size || (uint64_t)h >= (uint64_t)a[1].size) continue;
-    l->source[l->lines] = j->source + ((at[0] * a[0].size + z) * a[1].size + h) * a[2].size * l->C;
+    int64_t from = cvl_axis_line_met(a, line, *next);
+    if (from < 0) continue;
+    l->source[l->lines] = j->source + from * a[2].size * l->C;
     l->w[l->lines++] = w + *next * a[2].taps * l->C;
   }
 }
@@ -98,17 +90,14 @@ static void collect(const job *j, const int64_t at[3], float *w, cvl_dots_line *
 static void make_lines(void *context, int64_t chunk, int worker) {
   const job *j = context;
   const cvl_axis *a = j->axis;
-  const int64_t *size = j->target_size;
   cvl_dots_line l = {.axis = a[2], .C = j->C, .distance = filter_size(j)};
   (void)worker;
   for (int64_t line = chunk * LINES; line < min((chunk + 1) * LINES, j->lines); line++) {
-    int64_t at[3], next = 0;
-    place(j, line, at);
-    int64_t z = a[0].origin + at[1] * a[0].stride, h = a[1].origin + at[2] * a[1].stride;
-    float *y = j->target + (((at[0] * size[0] + z) * size[1] + h) * size[2] + a[2].origin) * j->K;
+    float *y = j->target + cvl_axis_line_target(a, line, j->target_size) * j->K;
+    int64_t next = 0;
     bool add = j->add;
     do { /* also when no tap hits: then all is zero */
-      collect(j, at, j->packed, &l, &next);
+      collect(j, line, j->packed, &l, &next);
       j->kernel->gather(&l, add, y, a[2].stride * j->K);
       add = true;
     } while (next < a[0].taps * a[1].taps);
@@ -168,16 +157,15 @@ int cvl_dots_backward_data(const cvl_conv *p, const float *gy, const float *w, b
 /* One part of the sum: some lines of gy. */
 static void filter_lines(void *context, int64_t part, int worker) {
   const job *j = context;
-  int64_t size = filter_size(j) * j->K, count = ceil_div(j->lines, j->parts), at[3];
+  int64_t size = filter_size(j) * j->K, count = ceil_div(j->lines, j->parts);
   float *sum = j->packed + part * size;
   cvl_dots_line l = {.axis = j->axis[2], .C = j->C, .distance = filter_size(j)};
   (void)worker;
   memset(sum, 0, (size_t)size * sizeof *sum);
   for (int64_t line = part * count; line < min((part + 1) * count, j->lines); line++) {
     int64_t next = 0;
-    place(j, line, at);
     while (next < j->axis[0].taps * j->axis[1].taps) {
-      collect(j, at, sum, &l, &next);
+      collect(j, line, sum, &l, &next);
       j->kernel->filter(&l, j->w + line * l.axis.count * j->K);
     }
   }

@@ -73,6 +73,20 @@ double cvl_axis_waste(const cvl_axis *a) {
   return 1 - (double)hits / ((double)a->count * (double)a->taps);
 }
 
+int64_t cvl_axis_line_met(const cvl_axis a[3], int64_t line, int64_t pair) {
+  int64_t image = line / a[1].count / a[0].count, i0 = line / a[1].count % a[0].count;
+  int64_t z = a[0].offset + i0 * a[0].step + pair / a[1].taps * a[0].spread;
+  int64_t h = a[1].offset + line % a[1].count * a[1].step + pair % a[1].taps * a[1].spread;
+  bool inside = (uint64_t)z < (uint64_t)a[0].size && (uint64_t)h < (uint64_t)a[1].size;
+  return inside ? (image * a[0].size + z) * a[1].size + h : -1;
+}
+
+int64_t cvl_axis_line_target(const cvl_axis a[3], int64_t line, const int64_t size[3]) {
+  int64_t image = line / a[1].count / a[0].count, i0 = line / a[1].count % a[0].count;
+  int64_t z = a[0].origin + i0 * a[0].stride, h = a[1].origin + line % a[1].count * a[1].stride;
+  return ((image * size[0] + z) * size[1] + h) * size[2] + a[2].origin;
+}
+
 bool cvl_patches_are_rows(const cvl_patches *p) {
   for (int d = 0; d < 3; d++) {
     const cvl_axis *a = &p->axis[d];

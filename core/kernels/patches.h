@@ -35,6 +35,12 @@ void cvl_axis_taps(const cvl_axis *a, int64_t i, int64_t *first, int64_t *last);
 /* The part of all pairs of position and tap that lie outside the source, 0 to 1. */
 double cvl_axis_waste(const cvl_axis *a);
 
+/* Positions along the last of three axes are a line; lines are counted by image, first and second axis. The source's line that
+** such a line meets with the n-th pair of taps of the first two axes, or -1 outside the source; and where its position 0 is
+** in the target, {images, size[0..2]}, in positions. */
+int64_t cvl_axis_line_met(const cvl_axis axis[3], int64_t line, int64_t pair);
+int64_t cvl_axis_line_target(const cvl_axis axis[3], int64_t line, const int64_t size[3]);
+
 /* Positions n, i0, i1, i2 (the last fastest) by taps t0, t1, t2 and channels (fastest), as a matrix. */
 typedef struct cvl_patches {
   const float *source; /* at the first channel wanted */

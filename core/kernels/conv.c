@@ -89,13 +89,14 @@ static bool is_one_line(const cvl_conv *p) {
 /*
 ** Images in the lanes when there are too few channels for vectors along these: either so few of the target's that half of a
 ** vector stays empty, or so few of the source's that copying patches costs as much as the products, which a filter of one
-** tap needs not. A lane without an image is a smaller loss than one without a channel, of which a matrix product has more.
+** tap does not need. A lane without an image is a smaller loss than one without a channel, of which a matrix product has more.
 ** What meets padding is multiplied like everything else.
 */
 static bool is_direct_faster(const cvl_conv *p, cvl_pass pass) {
   int64_t source = pass == CVL_DATA ? p->K : p->C, target = pass == CVL_DATA ? p->C : p->K;
   int64_t taps = p->filter[0] * p->filter[1] * p->filter[2], lanes = cvl_hwcn_lanes();
-  double gain = 1.1; /* with an image in every lane */
+  double gain =
+      1.1; /* with an image in every lane, over a matrix product: measured, on the safe side */
   if (target < lanes) gain = fmin((source < 4 ? 1.5 : 1.1) * (double)lanes / (double)target, 12);
   return (target <= 8 || (taps > 1 && (source <= 8 || source * target <= 256))) &&
          hits_of(p) >= 0.5 && gain * (double)p->N >= (double)round_up(p->N, lanes);
@@ -132,7 +133,7 @@ static bool is_less_by_subpixels(const cvl_conv *p, cvl_pass pass) {
          cvl_winograd_work(&cells, pass) + move * map < direct_work(p);
 }
 
-/* Also by groups, but where they fill the vectors of a matrix product. */
+/* Groups of 16 fill the vectors of a matrix product; only their filter's gradient is faster so. */
 static bool is_depthwise(const cvl_conv *p, cvl_pass pass) {
   return cvl_depthwise_possible(p) && (pass == CVL_FILTER || p->C / p->groups <= 8);
 }

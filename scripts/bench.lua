@@ -5,6 +5,7 @@
 --             gradients, by the algorithm that is chosen and by each of the others
 --   conv1d    convolutions along one axis, likewise
 --   layers    the other convolutions of models/, each way
+--   narrow    convolutions with few channels in a group, few filters or few images, each way
 --   resnet18  a training step, both stems
 --   lenet     a training step
 --   mlp       a training step on one example
@@ -23,8 +24,8 @@ local core = require "convlua.core"
 local json = require "convlua.json"
 local options = require "convlua.options"
 
-local parts = { "peak", "gemm", "conv", "conv1d", "layers", "resnet18", "lenet", "mlp", "inference",
-  "overhead", "loader", "startup" }
+local parts = { "peak", "gemm", "conv", "conv1d", "layers", "narrow", "resnet18", "lenet", "mlp",
+  "inference", "overhead", "loader", "startup" }
 
 local o = options.parse(arg, {
   usage = "bench [options] [PART...]", words = true,

@@ -2,7 +2,7 @@
 seconds that each of the part's steps takes.
 
 usage: bench_torch.py PART WHAT BATCH THREADS LAYOUT SECONDS
-PART and WHAT: gemm ROWS,SUM,COLUMNS,STORED | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES
+PART and WHAT: gemm ROWS,SUM,COLUMNS,STORED | conv SIZE,CHANNELS,FILTERS,FILTER,STRIDE,AXES,GROUPS
     | step or inference NAME | overhead -
 LAYOUT: default or channels_last
 """
@@ -96,7 +96,7 @@ def inference(name, batch, memory_format):
 
 
 def conv(what, batch, memory_format):
-    size, channels, filters, extent, stride, axes = map(int, what.split(","))
+    size, channels, filters, extent, stride, axes, groups = map(int, what.split(","))
     # Along one axis channels come last in a map of one row only.
     row = axes == 1 and memory_format == torch.channels_last
     axes = 2 if row else axes
@@ -107,17 +107,17 @@ def conv(what, batch, memory_format):
         return t.to(memory_format=memory_format) if axes == 2 else t
 
     x = laid_out(torch.randn(batch, channels, *sizes))
-    w = laid_out(torch.randn(filters, channels, *extents))
+    w = laid_out(torch.randn(filters, channels // groups, *extents))
 
     def forward():
         return torch.ops.aten.convolution(
-            x, w, None, strides, padding, [1] * axes, False, [0] * axes, 1)
+            x, w, None, strides, padding, [1] * axes, False, [0] * axes, groups)
 
     gy = laid_out(torch.randn_like(forward()))
 
     def backward(*wanted):
         return lambda: torch.ops.aten.convolution_backward(
-            gy, x, w, None, strides, padding, [1] * axes, False, [0] * axes, 1, [*wanted, False])
+            gy, x, w, None, strides, padding, [1] * axes, False, [0] * axes, groups, [*wanted, False])
 
     return {"forward": forward,
             "data": backward(True, False), "filter": backward(False, True)}

@@ -44,6 +44,14 @@ local lines = {
   { 32, 4096, 16, 16, 3, 1 }, { 32, 1024, 64, 64, 3, 1 }, { 32, 1024, 128, 128, 3, 1 },
   { 32, 256, 512, 512, 3, 1 }, { 1, 1024, 64, 64, 3, 1 },
 }
+-- {images, then as for shapes, groups}: few channels in a group, few filters, few images.
+local narrow = {
+  { 16, 28, 64, 64, 3, 1, 32 }, { 16, 28, 128, 128, 3, 1, 32 }, { 16, 14, 256, 256, 3, 1, 32 },
+  { 16, 14, 512, 512, 3, 1, 32 }, { 16, 28, 96, 96, 3, 1, 96 },
+  { 1, 64, 32, 1, 3, 1 }, { 2, 64, 64, 3, 3, 1 }, { 4, 56, 160, 8, 1, 1 }, { 2, 32, 64, 3, 7, 1 },
+  { 16, 32, 64, 3, 3, 1 }, { 1, 64, 3, 64, 3, 1 }, { 2, 32, 3, 64, 7, 2 }, { 20, 32, 3, 6, 5, 1 },
+  { 20, 28, 1, 6, 5, 1 }, { 10, 14, 80, 80, 1, 1 },
+}
 local passes = { "forward", "data", "filter" }
 
 return function(bench)
@@ -95,13 +103,14 @@ return function(bench)
   end
 
   --- {forward, data, filter}: functions that give the seconds of one pass, and the products in it.
-  local function passes_of(images, size, c, k, filter, stride, axes)
+  local function passes_of(images, size, c, k, filter, stride, axes, groups)
     local line_only = axes == 1
+    local depth = c // groups
     local x = convlua.randn(line_only and { images, size, c } or { images, size, size, c })
-    local w = convlua.randn(line_only and { filter, c, k } or { filter, filter, c, k })
+    local w = convlua.randn(line_only and { filter, depth, k } or { filter, filter, depth, k })
     local op = line_only and convlua.conv1d or convlua.conv2d
     local function conv()
-      return op(x, w, nil, { strides = stride, padding = (filter - 1) // 2 })
+      return op(x, w, nil, { strides = stride, padding = (filter - 1) // 2, groups = groups })
     end
     local gy = convlua.randn(conv().shape)
     local function pass(target)
@@ -116,7 +125,7 @@ return function(bench)
         return clock() - begin
       end
     end
-    return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * c * filter ^ axes
+    return { forward = pass(), data = pass(x), filter = pass(w) }, gy:numel() * depth * filter ^ axes
   end
 
   --- One line: the three passes by one algorithm.
@@ -135,13 +144,15 @@ return function(bench)
   end
 
   --- Each pass of a shape, along one axis or two, by the algorithms named, "" being the planner's choice.
-  local function measure_shape(axes, images, algorithms, size, c, k, filter, stride)
+  local function measure_shape(axes, images, algorithms, size, c, k, filter, stride, groups)
+    groups = groups or 1
     local title = axes == 1 and ("conv1d %d %d>%d %d/%d"):format(size, c, k, filter, stride)
       or ("conv %dx%d %d>%d %dx%d/%d"):format(size, size, c, k, filter, filter, stride)
+    if groups > 1 then title = ("%s, %d groups"):format(title, groups) end
     if not bench.wanted(title) then return end
-    local steps, products = passes_of(images, size, c, k, filter, stride, axes)
+    local steps, products = passes_of(images, size, c, k, filter, stride, axes, groups)
     for _, algorithm in ipairs(algorithms) do measure_passes(title, algorithm, steps, products) end
-    local what = ("%d,%d,%d,%d,%d,%d"):format(size, c, k, filter, stride, axes)
+    local what = ("%d,%d,%d,%d,%d,%d,%d"):format(size, c, k, filter, stride, axes, groups)
     bench.compare(title, "conv", what, images, steps)
   end
 
@@ -157,6 +168,10 @@ return function(bench)
 
   function parts.layers()
     for _, s in ipairs(layers) do measure_shape(2, s[1], { "" }, table.unpack(s, 2)) end
+  end
+
+  function parts.narrow()
+    for _, s in ipairs(narrow) do measure_shape(2, s[1], { "" }, table.unpack(s, 2)) end
   end
 
   return parts

@@ -27,19 +27,7 @@ typedef struct {
   int64_t lines, parts;
 } job;
 
-static const cvl_depthwise *kernel_used(void) {
-#if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return &cvl_depthwise_avx512;
-  case CVL_ISA_AVX2:
-    return &cvl_depthwise_avx2;
-  default:
-    break;
-  }
-#endif
-  return &cvl_depthwise_baseline;
-}
+static const cvl_depthwise *kernel_used(void) { return CVL_OF_ISA(&cvl_depthwise); }
 
 /* -1 if depth is no power of two, or there is no kernel for it. */
 static int log2_depth_of(const cvl_conv *p) {

@@ -28,19 +28,7 @@ typedef struct {
   int64_t parts;
 } job;
 
-static const cvl_dots *kernels_used(void) {
-#if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return cvl_dots_avx512;
-  case CVL_ISA_AVX2:
-    return cvl_dots_avx2;
-  default:
-    break;
-  }
-#endif
-  return cvl_dots_baseline;
-}
+static const cvl_dots *kernels_used(void) { return CVL_OF_ISA(cvl_dots); }
 
 bool cvl_dots_possible(const cvl_conv *p, bool data) {
   if (p->groups != 1 || p->N * p->C * p->K == 0) return false;

@@ -14,19 +14,7 @@ enum {
   MOST_SUMS = 1 << 14 /* floats of sums that wait for the others */
 };
 
-static const cvl_gemv_kernels *kernels_used(void) {
-#if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return &cvl_gemv_avx512;
-  case CVL_ISA_AVX2:
-    return &cvl_gemv_avx2;
-  default:
-    break;
-  }
-#endif
-  return &cvl_gemv_baseline;
-}
+static const cvl_gemv_kernels *kernels_used(void) { return CVL_OF_ISA(&cvl_gemv); }
 
 typedef struct {
   const cvl_gemm *g;

@@ -52,19 +52,7 @@ typedef struct {
   int64_t room_size, region, rows_size, pooled_size;
 } job;
 
-static const cvl_hwcn *kernel_used(void) {
-#if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return &cvl_hwcn_avx512;
-  case CVL_ISA_AVX2:
-    return &cvl_hwcn_avx2;
-  default:
-    break;
-  }
-#endif
-  return &cvl_hwcn_baseline;
-}
+static const cvl_hwcn *kernel_used(void) { return CVL_OF_ISA(&cvl_hwcn); }
 
 int cvl_hwcn_lanes(void) { return kernel_used()->lanes; }
 

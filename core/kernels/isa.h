@@ -20,4 +20,14 @@ const char *cvl_isa_name(void);
 /* Forces one; an error when there is no such name or the CPU lacks it. Called by main before any kernel runs. */
 int cvl_isa_force(const char *name, cvl_err *e);
 
+/* What of name_baseline, name_avx2 and name_avx512, one source compiled for each, this run uses. */
+#if defined(__x86_64__)
+#define CVL_OF_ISA(name)                            \
+  (cvl_isa_used() == CVL_ISA_AVX512 ? name##_avx512 \
+   : cvl_isa_used() == CVL_ISA_AVX2 ? name##_avx2   \
+                                    : name##_baseline)
+#else
+#define CVL_OF_ISA(name) (name##_baseline)
+#endif
+
 #endif

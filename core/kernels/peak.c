@@ -4,19 +4,7 @@
 #include "kernels/isa.h"
 #include "kernels/scratch.h"
 
-static cvl_peak_kernel *kernel_used(void) {
-#if defined(__x86_64__)
-  switch (cvl_isa_used()) {
-  case CVL_ISA_AVX512:
-    return cvl_peak_avx512;
-  case CVL_ISA_AVX2:
-    return cvl_peak_avx2;
-  default:
-    break;
-  }
-#endif
-  return cvl_peak_baseline;
-}
+static cvl_peak_kernel *kernel_used(void) { return CVL_OF_ISA(cvl_peak); }
 
 typedef struct {
   int64_t rounds;

@@ -23,14 +23,7 @@ static const cvl_tile *choose(const cvl_tile *tile, int64_t rows, int64_t column
   return &tile[rows >= MANY_ROWS && round_up(columns, tile[BROAD].nr) == filled ? BROAD : WIDE];
 }
 
-static const cvl_tile *tiles_used(void) {
-#if defined(__x86_64__)
-  cvl_isa isa = cvl_isa_used();
-  if (isa == CVL_ISA_AVX512) return cvl_tile_avx512;
-  if (isa == CVL_ISA_AVX2) return cvl_tile_avx2;
-#endif
-  return cvl_tile_baseline;
-}
+static const cvl_tile *tiles_used(void) { return CVL_OF_ISA(cvl_tile); }
 
 const cvl_tile *cvl_tile_used(int64_t rows, int64_t columns) {
   return choose(tiles_used(), rows, columns, false);
@@ -43,11 +36,8 @@ const cvl_tile *cvl_tile_whole(int64_t rows, int64_t columns) {
 const cvl_bf16 *cvl_bf16_used(void) {
 #if defined(__x86_64__)
   if (cvl_isa_has_bf16()) return &cvl_bf16_avx512_bf16;
-  cvl_isa isa = cvl_isa_used();
-  if (isa == CVL_ISA_AVX512) return &cvl_bf16_avx512;
-  if (isa == CVL_ISA_AVX2) return &cvl_bf16_avx2;
 #endif
-  return &cvl_bf16_baseline;
+  return CVL_OF_ISA(&cvl_bf16);
 }
 
 const cvl_tile *cvl_bf16_tile(int64_t rows, int64_t columns) {

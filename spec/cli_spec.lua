@@ -198,7 +198,7 @@ describe("the environment", function()
       { "CONVLUA_THREADS=999999999999999999999", "got '999999999999999999999'" },
       { "CONVLUA_ISA=mmx", "CONVLUA_ISA: " },
       { "CONVLUA_CONV=fft",
-        "CONVLUA_CONV: unknown convolution algorithm 'fft' (expected direct, dots, lines, subpixel, winograd or gemm)" },
+        "CONVLUA_CONV: unknown convolution algorithm 'fft' (expected direct, dots, grouped, lines, subpixel, winograd or gemm)" },
     } do
       local r = run({ "-e", "" }, { before = case[1] })
       assert.equal(2, r.status)

@@ -23,7 +23,7 @@ end
 describe("the CPU engine", function()
   for _, isa in ipairs { "baseline", "avx2", "avx512" } do
     for _, setting in ipairs { { "direct", 1e-6 }, { "dots", 1e-6 }, { "gemm", 1e-6 }, { "winograd", 3e-6 },
-      { "lines", 1e-6 }, { "subpixel", 1e-6 }, { "chosen", 3e-6 } } do
+      { "grouped", 1e-6 }, { "lines", 1e-6 }, { "subpixel", 1e-6 }, { "chosen", 3e-6 } } do
       local algorithm, tolerance = setting[1], setting[2]
       it(("convolves to %g with %s, %s"):format(tolerance, isa, algorithm), function()
         local found = check(isa, algorithm ~= "chosen" and algorithm or "")

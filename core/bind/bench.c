@@ -25,7 +25,7 @@ static int triad(lua_State *L) {
   return 1;
 }
 
-/* conv_algorithm(name): takes direct, dots, lines, subpixel, winograd or gemm wherever it is possible; nil: the planner chooses */
+/* conv_algorithm(name): takes direct, dots, grouped, lines, subpixel, winograd or gemm wherever it is possible; nil: the planner chooses */
 static int conv_algorithm(lua_State *L) {
   cvl_err e = {0};
   if (cvl_conv_force(luaL_optstring(L, 1, ""), &e) != 0) return cvl_raise(L, "conv_algorithm", &e);

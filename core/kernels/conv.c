@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/pool.h"
-#include "kernels/depthwise.h"
 #include "kernels/dots.h"
+#include "kernels/grouped.h"
 #include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
 #include "kernels/lines.h"
@@ -18,7 +18,7 @@
 #include "kernels/subpixel.h"
 #include "kernels/winograd.h"
 
-typedef enum { DEPTHWISE, WINOGRAD, DIRECT, DOTS, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
+typedef enum { GROUPED, WINOGRAD, DIRECT, DOTS, LINES, SUBPIXEL, GEMM, ANY, UNKNOWN } algorithm;
 
 static atomic_int forced = UNKNOWN; /* not asked yet */
 
@@ -26,8 +26,8 @@ int cvl_conv_force(const char *name, cvl_err *e) {
   static const struct {
     const char *name;
     algorithm a;
-  } names[] = {{"", ANY},        {"direct", DIRECT},     {"dots", DOTS}, {"winograd", WINOGRAD},
-               {"lines", LINES}, {"subpixel", SUBPIXEL}, {"gemm", GEMM}};
+  } names[] = {{"", ANY},        {"direct", DIRECT},     {"dots", DOTS}, {"grouped", GROUPED},
+               {"lines", LINES}, {"subpixel", SUBPIXEL}, {"gemm", GEMM}, {"winograd", WINOGRAD}};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (strcmp(name, names[i].name) == 0) {
       atomic_store(&forced, (int)names[i].a);
@@ -35,7 +35,7 @@ int cvl_conv_force(const char *name, cvl_err *e) {
     }
   return cvl_fail(
       e, CVL_EARG, 0,
-      "unknown convolution algorithm '%s' (expected direct, dots, lines, subpixel, winograd or gemm)",
+      "unknown convolution algorithm '%s' (expected direct, dots, grouped, lines, subpixel, winograd or gemm)",
       name);
 }
 
@@ -133,9 +133,14 @@ static bool is_less_by_subpixels(const cvl_conv *p, cvl_pass pass) {
          cvl_winograd_work(&cells, pass) + move * map < direct_work(p);
 }
 
-/* Groups of 16 fill the vectors of a matrix product; only their filter's gradient is faster so. */
-static bool is_depthwise(const cvl_conv *p, cvl_pass pass) {
-  return cvl_depthwise_possible(p) && (pass == CVL_FILTER || p->C / p->groups <= 8);
+/* Vectors of filters across groups, unless these are large enough for a matrix product each: with pixels that taps share from 64
+** channels or filters on, without from 16, and sooner where the filters, which are packed, meet few positions. */
+static bool is_faster_across_groups(const cvl_conv *p) {
+  enum { FEW = 64, LARGE = 16, LARGEST = 64 };
+  int64_t C = p->C / p->groups, K = p->K / p->groups, least = min(C, K);
+  bool one_tap = p->filter[0] * p->filter[1] * p->filter[2] == 1;
+  bool few = p->N * p->out[0] * p->out[1] * p->out[2] < FEW;
+  return max(C, K) <= LARGEST && (least < LARGE || (!one_tap && !few));
 }
 
 static algorithm choose(const cvl_conv *p, cvl_pass pass) {
@@ -143,7 +148,10 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
   bool direct = cvl_hwcn_possible(p, pass == CVL_DATA), winograd = cvl_winograd_possible(p),
        lines = pass == CVL_DATA ? cvl_lines_data_possible(p) : cvl_lines_possible(p),
        subpixel = cvl_subpixel_possible(p), dots = cvl_dots_possible(p, pass == CVL_DATA);
-  if (is_depthwise(p, pass) && (wanted == ANY || p->groups == p->C)) return DEPTHWISE;
+  bool depthwise = p->groups == p->C && p->groups == p->K;
+  if (cvl_grouped_possible(p, pass) &&
+      (depthwise || wanted == GROUPED || (wanted == ANY && is_faster_across_groups(p))))
+    return GROUPED;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == DOTS && dots) ||
                    (wanted == WINOGRAD && winograd) || (wanted == LINES && lines) ||
@@ -183,8 +191,7 @@ static const struct {
   int (*add_data)(const cvl_conv *p, const float *gy, const float *w, bool add, float *gx,
                   cvl_err *e);
 } algorithms[] = {
-    [DEPTHWISE] = {cvl_depthwise_forward, cvl_depthwise_backward_data,
-                   cvl_depthwise_backward_filter},
+    [GROUPED] = {cvl_grouped_forward, NULL, cvl_grouped_backward_filter, cvl_grouped_backward_data},
     [WINOGRAD] = {cvl_winograd_forward, NULL, cvl_winograd_backward_filter,
                   cvl_winograd_backward_data},
     [DIRECT] = {cvl_hwcn_forward, cvl_hwcn_backward_data, cvl_hwcn_backward_filter},

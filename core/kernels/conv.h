@@ -50,7 +50,7 @@ typedef struct cvl_conv_pool {
   int64_t window[3]; /* window[0] is 1; all 1: no pooling */
 } cvl_conv_pool;
 
-/* Takes the algorithm named - direct, dots, lines, subpixel, winograd or gemm - wherever it is possible, and gemm elsewhere: for
+/* Takes the algorithm named - direct, dots, grouped, lines, subpixel, winograd or gemm - wherever it is possible, and gemm elsewhere: for
 ** tests and measurements. "": the planner chooses. Before the first call CONVLUA_CONV decides. CVL_EARG for another name. */
 int cvl_conv_force(const char *name, cvl_err *e);
 

@@ -42,6 +42,12 @@ typedef float half_vec_u __attribute__((vector_size(CVL_LANES * 2), aligned(4), 
 /* The compiler takes pointer p for another one from here on: what is unrolled steps along it, where GCC would else make all
 ** addresses first, and for these put vectors from registers into memory. */
 #define FORGET(p) __asm__("" : "+r"(p))
+/* Vector v stays in a register for all that it is multiplied with, where GCC would else load it for each. */
+#ifdef __SSE__
+#define HOLD(v) __asm__("" : "+v"(v))
+#else
+#define HOLD(v) ((void)(v))
+#endif
 
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }

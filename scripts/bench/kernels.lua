@@ -47,7 +47,10 @@ local lines = {
 -- {images, then as for shapes, groups}: few channels in a group, few filters, few images.
 local narrow = {
   { 16, 28, 64, 64, 3, 1, 32 }, { 16, 28, 128, 128, 3, 1, 32 }, { 16, 14, 256, 256, 3, 1, 32 },
-  { 16, 14, 512, 512, 3, 1, 32 }, { 16, 28, 96, 96, 3, 1, 96 },
+  { 16, 14, 512, 512, 3, 1, 32 }, { 16, 28, 256, 256, 3, 2, 32 }, { 16, 28, 64, 128, 3, 1, 8 },
+  { 16, 28, 128, 128, 1, 1, 4 }, { 16, 28, 32, 64, 3, 1, 32 }, { 16, 28, 96, 96, 3, 1, 96 },
+  { 16, 28, 144, 144, 3, 2, 144 }, { 16, 14, 240, 240, 5, 1, 240 }, { 16, 14, 384, 384, 7, 1, 384 },
+  { 16, 14, 512, 512, 3, 1, 512 }, { 1, 112, 32, 32, 3, 1, 32 },
   { 1, 64, 32, 1, 3, 1 }, { 2, 64, 64, 3, 3, 1 }, { 4, 56, 160, 8, 1, 1 }, { 2, 32, 64, 3, 7, 1 },
   { 16, 32, 64, 3, 3, 1 }, { 1, 64, 3, 64, 3, 1 }, { 2, 32, 3, 64, 7, 2 }, { 20, 32, 3, 6, 5, 1 },
   { 20, 28, 1, 6, 5, 1 }, { 10, 14, 80, 80, 1, 1 },
@@ -157,7 +160,7 @@ return function(bench)
   end
 
   function parts.conv()
-    local algorithms = { "", "direct", "dots", "lines", "subpixel", "winograd", "gemm" }
+    local algorithms = { "", "direct", "dots", "grouped", "lines", "subpixel", "winograd", "gemm" }
     for _, s in ipairs(shapes) do measure_shape(2, o.batch_size, algorithms, table.unpack(s)) end
   end
 

@@ -30,6 +30,20 @@ local cases = { -- N, sizes, C, filter, K, options
   { 3, { 9, 10 }, 48, { 3, 3 }, 48, { groups = 3, padding = 1 } },
   { 4, { 50 }, 32, { 5 }, 32, { groups = 4, padding = 2 } },
   { 2, { 3, 4, 6 }, 16, { 2, 3, 3 }, 16, { groups = 4, padding = "same", strides = { 1, 2, 1 } } },
+  -- groups with other numbers of filters: of one vector, several, part of one; taken from one vector, two, more
+  { 2, { 9, 11 }, 24, { 3, 3 }, 160, { groups = 4, padding = 1 } },
+  { 2, { 9, 15 }, 20, { 3, 3 }, 40, { groups = 20, padding = "same", strides = 2 } },
+  { 2, { 8, 16 }, 64, { 3, 3 }, 32, { groups = 8, padding = { { 0, 2 }, { 1, 0 } } } },
+  { 3, { 7, 9 }, 99, { 3, 2 }, 33, { groups = 33, padding = 1 } },
+  { 2, { 12, 7 }, 128, { 1, 1 }, 64, { groups = 16 } },
+  { 2, { 6, 14 }, 96, { 2, 3 }, 96, { groups = 3, strides = { 1, 2 } } },
+  -- ... lines longer than what is listed together, with more taps; further apart; more lines than are read at once
+  { 2, { 130 }, 24, { 14 }, 24, { groups = 12, padding = 6 } },
+  { 3, { 90 }, 12, { 5 }, 36, { groups = 4, strides = 3, dilations = 2 } },
+  { 1, { 6, 6, 9 }, 8, { 5, 5, 3 }, 8, { groups = 4, padding = 2 } },
+  -- ... pixels that compete for sets of the cache; all padding
+  { 2, { 5, 14 }, 512, { 3, 3 }, 512, { groups = 512, padding = 1 } },
+  { 2, { 3, 4 }, 6, { 2, 2 }, 12, { groups = 3, padding = 4, strides = 3 } },
   { 5, { 6, 7 }, 16, { 1, 1 }, 9, {} },
   { 19, { 12, 9 }, 3, { 5, 5 }, 6, {} },
   { 33, { 7, 11 }, 6, { 3, 2 }, 16, { dilations = { 1, 2 }, padding = { { 0, 3 }, { 2, 0 } } } },

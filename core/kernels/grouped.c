@@ -7,16 +7,11 @@
 #include "kernels/scratch.h"
 #include "kernels/sizes.h"
 
-enum {
-  LINES = 8,       /* of a task of the forward pass and the gradient of the data, */
-  PART_LINES = 64, /* and of a part of the sum for the gradient of the filter, at least */
-  MOST_PARTS = 64,
-  TASKS = 8, /* at least, for each thread or for the gradient of the filter */
-  TURNS =
-      128, /* of a tap, in as many vectors as have them, whose filter stays in a core's own cache */
-  MOST_VECTORS =
-      4 /* for what a vector takes: beyond, most of the time would be spent on finding it */
-};
+/* LINES: of a task of the forward pass and the gradient of the data; PART_LINES: of a part of the sum for the gradient of the
+** filter, at least. TASKS: at least, for each thread or for the gradient of the filter. TURNS: of a tap, in as many vectors as have
+** them, whose filter stays in a core's own cache. MOST_VECTORS: for what a vector takes; with more, finding it takes most of
+** the time. */
+enum { LINES = 8, PART_LINES = 64, MOST_PARTS = 64, TASKS = 8, TURNS = 128, MOST_VECTORS = 4 };
 
 /* A pass: vectors along `across` channels, `width` of a group, each of which takes `depth` of the `taken` channels of the other
 ** tensor. */
@@ -29,15 +24,14 @@ typedef struct {
   int vectors;              /* that have what one of `across` takes */
   cvl_grouped_lanes *lanes; /* {vectors of `across`} */
   float *zeros;
-  const float *source, *bias; /* bias: where sums start */
-  cvl_epilogue then;
+  float *w; /* {parts of the sum, vectors of `across`, filter, depth, lanes} */
+  const float *source, *gy;
   float *target;
-  bool add; /* to the target, from the first sum on */
-  float *
-      w; /* {vectors of `across`, filter, depth, lanes}, for the gradient of the filter one in each part */
+  bool add;            /* to the target, from the first sum on */
+  const float *bias;   /* where sums start */
   const float *filter; /* as it lies, */
   float *gw;           /* or its gradient */
-  const float *gy;
+  cvl_epilogue then;   /* of the forward pass */
   const int64_t *target_size;
   cvl_axis axis[3];
   int64_t lines, chunk;  /* of a task */

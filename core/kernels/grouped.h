@@ -18,7 +18,7 @@ int cvl_grouped_backward_data(const cvl_conv *p, const float *gy, const float *w
 int cvl_grouped_backward_filter(const cvl_conv *p, const float *x, const float *gy, float *gw,
                                 cvl_err *e);
 
-/* Where the lanes of a vector find the channel of their turn: of the other tensor's */
+/* Where the lanes of a vector find the channel of their turn. */
 typedef enum cvl_grouped_kind {
   CVL_GROUPED_OWN,  /* the channel of the same number: one channel and one filter in a group */
   CVL_GROUPED_ONE,  /* one channel for all lanes, which belong to one group */
@@ -47,7 +47,7 @@ typedef struct cvl_grouped_line {
   const float *source[CVL_GROUPED_LINES]; /* {size, channels} */
   float *w[CVL_GROUPED_LINES]; /* {filter, depth, lanes} of vector 0; written by `filter` only */
   int64_t panel;               /* to that of the next vector */
-  const float *zeros;          /* a pixel's, with a vector more */
+  const float *zeros;          /* a pixel of them and a vector more */
 } cvl_grouped_line;
 
 /* Both for vectors [first, last) of a line. */

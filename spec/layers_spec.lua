@@ -116,6 +116,10 @@ describe("a layer", function()
       "filter_shape must be {height, width, in, out}, got {3, 3, 1}")
     assert.raises_like(function() nn.Conv2D { filter_shape = { 3, 3, 1, 1 }, strides = 0 } end,
       "Conv2D: strides must be positive, got 0")
+    local _, negative = pcall(nn.Conv2D, { filter_shape = { 3, 3, 1, 1 }, groups = -1 })
+    assert.equal("Conv2D: groups must be positive, got -1", negative) -- and not -1.0
+    local _, number = pcall(nn.Conv2D, { filter_shape = { 3, 3, 1, 1 }, use_bias = 1 })
+    assert.equal("Conv2D: option 'use_bias': boolean expected, got 1", number)
     assert.raises_like(function() nn.Dense { input_size = 0, output_size = 1 } end,
       "input_size and output_size must be positive")
     assert.raises_like(function()

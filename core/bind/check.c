@@ -6,10 +6,10 @@
 int64_t cvl_from_one(int64_t i) { return i > 0 ? i - 1 : i; }
 
 static int bad(lua_State *L, const char *who, const cvl_option *o, const char *wanted, int index) {
-  const char *got =
-      lua_type(L, index) == LUA_TNUMBER   ? lua_pushfstring(L, "%f", lua_tonumber(L, index))
-      : lua_type(L, index) == LUA_TSTRING ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
-                                          : luaL_typename(L, index);
+  const char *got = lua_type(L, index) == LUA_TNUMBER ? luaL_tolstring(L, index, NULL)
+                    : lua_type(L, index) == LUA_TSTRING
+                        ? lua_pushfstring(L, "'%s'", lua_tostring(L, index))
+                        : luaL_typename(L, index);
   return luaL_error(L, "%s: option '%s': %s expected, got %s", who, o->name, wanted, got);
 }
 
@@ -21,13 +21,15 @@ static int64_t whole(lua_State *L, const char *who, const cvl_option *o, int ind
   return v;
 }
 
-static void check_range(lua_State *L, const char *who, const cvl_option *o, double v) {
+static void check_range(lua_State *L, const char *who, const cvl_option *o, int index, double v) {
   const char *wanted = o->range == CVL_POSITIVE && !(v > 0)        ? "positive"
                        : o->range == CVL_NOT_NEGATIVE && !(v >= 0) ? "0 or more"
                        : o->range == CVL_PROBABILITY && !(v >= 0 && v < 1)
                            ? "at least 0 and below 1"
                            : NULL;
-  if (wanted != NULL) luaL_error(L, "%s: %s must be %s, got %f", who, o->name, wanted, v);
+  if (wanted != NULL)
+    luaL_error(L, "%s: %s must be %s, got %s", who, o->name, wanted,
+               luaL_tolstring(L, index, NULL));
 }
 
 /* One integer, or a table of them, each from `lowest` on. */
@@ -133,11 +135,11 @@ static void read_value(lua_State *L, const char *who, const cvl_option *o, int i
   case CVL_OPT_NUMBER:
     if (lua_type(L, index) != LUA_TNUMBER) bad(L, who, o, "number", index);
     *(double *)p = lua_tonumber(L, index);
-    check_range(L, who, o, *(double *)p);
+    check_range(L, who, o, index, *(double *)p);
     break;
   case CVL_OPT_INT:
     *(int64_t *)p = whole(L, who, o, index, "integer");
-    check_range(L, who, o, (double)*(int64_t *)p);
+    check_range(L, who, o, index, (double)*(int64_t *)p);
     break;
   case CVL_OPT_BOOL:
     if (!lua_isboolean(L, index)) bad(L, who, o, "boolean", index);

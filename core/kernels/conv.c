@@ -11,6 +11,7 @@
 #include "kernels/grouped.h"
 #include "kernels/hwcn.h"
 #include "kernels/implicit_gemm.h"
+#include "kernels/isa.h"
 #include "kernels/lines.h"
 #include "kernels/patches.h"
 #include "kernels/scratch.h"
@@ -134,13 +135,15 @@ static bool is_less_by_subpixels(const cvl_conv *p, cvl_pass pass) {
 }
 
 /* Vectors of filters across groups, unless these are large enough for a matrix product each: with pixels that taps share from 64
-** channels or filters on, without from 16, and sooner where the filters, which are packed, meet few positions. */
-static bool is_faster_across_groups(const cvl_conv *p) {
-  enum { FEW = 64, LARGE = 16, LARGEST = 64 };
-  int64_t C = p->C / p->groups, K = p->K / p->groups, least = min(C, K);
+** channels or filters on, without from 16, and sooner where the filters, which are packed, meet few positions. With shorter vectors
+** than AVX-512's the tiles of a product make more of what they load, from 32 on; not of the filter's gradient. */
+static bool is_faster_across_groups(const cvl_conv *p, cvl_pass pass) {
+  enum { FEW = 64, LARGE = 16, LARGER = 32, LARGEST = 64 };
+  int64_t C = p->C / p->groups, K = p->K / p->groups;
   bool one_tap = p->filter[0] * p->filter[1] * p->filter[2] == 1;
   bool few = p->N * p->out[0] * p->out[1] * p->out[2] < FEW;
-  return max(C, K) <= LARGEST && (least < LARGE || (!one_tap && !few));
+  bool shorter = cvl_isa_used() != CVL_ISA_AVX512 && pass != CVL_FILTER && max(C, K) >= LARGER;
+  return max(C, K) <= LARGEST && (min(C, K) < LARGE || !(one_tap || few || shorter));
 }
 
 static algorithm choose(const cvl_conv *p, cvl_pass pass) {
@@ -150,7 +153,7 @@ static algorithm choose(const cvl_conv *p, cvl_pass pass) {
        subpixel = cvl_subpixel_possible(p), dots = cvl_dots_possible(p, pass == CVL_DATA);
   bool depthwise = p->groups == p->C && p->groups == p->K;
   if (cvl_grouped_possible(p, pass) &&
-      (depthwise || wanted == GROUPED || (wanted == ANY && is_faster_across_groups(p))))
+      (depthwise || wanted == GROUPED || (wanted == ANY && is_faster_across_groups(p, pass))))
     return GROUPED;
   if (wanted != ANY)
     return (wanted == DIRECT && direct) || (wanted == DOTS && dots) ||

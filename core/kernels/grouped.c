@@ -39,10 +39,10 @@ typedef struct {
 } job;
 
 /* Groups of a vector, vectors of a group, and vectors in all: one of the first two is 1. */
-static int64_t groups_of(const job *j) { return max(j->kernel->lanes / j->width, 1); }
-static int64_t parts_of(const job *j) { return ceil_div(j->width, j->kernel->lanes); }
+static int64_t groups_in_vector(const job *j) { return max(j->kernel->lanes / j->width, 1); }
+static int64_t vectors_in_group(const job *j) { return ceil_div(j->width, j->kernel->lanes); }
 static int64_t vectors_of(const job *j) {
-  return ceil_div(j->p->groups, groups_of(j)) * parts_of(j);
+  return ceil_div(j->p->groups, groups_in_vector(j)) * vectors_in_group(j);
 }
 
 /* Along filters, as forward, or along channels. */
@@ -57,10 +57,11 @@ static job plan_by(const cvl_grouped *kernel, const cvl_conv *p, bool forward) {
            .depth = forward ? C : K};
   if (C == 1 && K == 1) {
     j.kind = CVL_GROUPED_OWN;
-  } else if (groups_of(&j) == 1) {
+  } else if (groups_in_vector(&j) == 1) {
     j.kind = CVL_GROUPED_ONE;
   } else {
-    j.vectors = (int)min(ceil_div(groups_of(&j) * j.depth, j.kernel->lanes), MOST_VECTORS + 1);
+    j.vectors =
+        (int)min(ceil_div(groups_in_vector(&j) * j.depth, j.kernel->lanes), MOST_VECTORS + 1);
     j.kind = j.vectors == 1 ? CVL_GROUPED_NEAR : CVL_GROUPED_FAR;
   }
   return j;
@@ -85,10 +86,10 @@ bool cvl_grouped_possible(const cvl_conv *p, cvl_pass pass) {
 
 /* The base goes back where vectors would stick out at the end. */
 static void list_lanes(job *j) {
-  const int64_t lanes = j->kernel->lanes, groups = groups_of(j);
+  const int64_t lanes = j->kernel->lanes, groups = groups_in_vector(j);
   for (int64_t v = 0; v < vectors_of(j); v++) {
     cvl_grouped_lanes *to = &j->lanes[v];
-    int64_t group = v / parts_of(j) * groups, part = v % parts_of(j);
+    int64_t group = v / vectors_in_group(j) * groups, part = v % vectors_in_group(j);
     int64_t last = min(group + groups, j->p->groups);
     to->c = group * j->width + part * lanes;
     to->n = min(last * j->width - to->c, lanes);

@@ -34,34 +34,30 @@ typedef struct {
 ** which reads for position q what is at[s][r * room + q + m].
 */
 typedef struct {
-  int64_t first, positions, first_tap, taps, lists, room;
+  int64_t first, positions, first_tap, lists, room;
+  int64_t taps[SOME_TAPS]; /* of each list */
   const float *at[CVL_GROUPED_LINES][PIXELS];
 } pixels;
-
-/* Taps of list r. */
-INLINE int64_t taps_of(const pixels *p, int64_t r) {
-  return (p->taps - r + p->lists - 1) / p->lists;
-}
 
 /* Positions from `first` on, and taps from `first_tap` on, of lines with so many channels. */
 static void list_pixels(const cvl_grouped_line *l, int64_t channels, int64_t first,
                         int64_t first_tap, pixels *out) {
   const cvl_axis *a = &l->axis;
+  int64_t taps = a->taps - first_tap < SOME_TAPS ? a->taps - first_tap : SOME_TAPS;
   int64_t left = a->count - first, most;
   out->first = first;
   out->first_tap = first_tap;
-  out->taps = a->taps - first_tap < SOME_TAPS ? a->taps - first_tap : SOME_TAPS;
-  out->lists = a->spread == 1 && a->step < out->taps ? a->step : out->taps;
-  if (out->lists == 0) out->lists = 1;
+  out->lists = a->spread == 1 && a->step < taps ? a->step : taps > 0 ? taps : 1;
   out->room = PIXELS / out->lists;
-  most = (out->room - taps_of(out, 0) + 1) / MOST * MOST;
+  for (int64_t r = 0; r < out->lists; r++) out->taps[r] = (taps - r + out->lists - 1) / out->lists;
+  most = (out->room - out->taps[0] + 1) / MOST * MOST;
   if (most > SOME) most = SOME;
   out->positions = left < most ? left : most;
   for (int s = 0; s < l->lines; s++)
     for (int64_t r = 0; r < out->lists; r++) {
       const float **to = out->at[s] + r * out->room;
       int64_t at = a->offset + first * a->step + (first_tap + r) * a->spread;
-      int64_t i = 0, end = out->positions + taps_of(out, r) - 1;
+      int64_t i = 0, end = out->positions + out->taps[r] - 1;
       for (; i < end; i++, at += a->step)
         to[i] = (uint64_t)at < (uint64_t)a->size ? l->source[s] + at * channels : l->zeros;
       for (; i < out->room && i < end + MOST; i++) to[i] = l->zeros;
@@ -160,7 +156,7 @@ INLINE void gather_block(const cvl_grouped_line *l, const pixels *from, const fo
       for (int64_t r = 0; r < from->lists; r++) {
         const float *const *pixel = from->at[s] + r * from->room + (i - from->first);
         const float *w = l->w[s] + first + d * LANES + r * w_step;
-        int64_t taps = taps_of(from, r);
+        int64_t taps = from->taps[r];
         for (; taps >= TAPS; taps -= TAPS, pixel += TAPS, w += TAPS * w_next) {
           FORGET(pixel);
           FORGET(w);
@@ -278,7 +274,7 @@ INLINE void filter_vector(const cvl_grouped_line *l, const pixels *from, const f
     for (int64_t r = 0; r < from->lists; r++) {
       const float *const *pixel = from->at[s] + r * from->room + i;
       float *w = l->w[s] + first + r * w_step;
-      int64_t taps = taps_of(from, r);
+      int64_t taps = from->taps[r];
       for (; taps >= TAPS; taps -= TAPS, pixel += TAPS, w += TAPS * w_next)
         filter_taps(l, f, TAPS, positions, v, pixel, gy, w, w_next);
       if (taps == 2)
